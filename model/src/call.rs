@@ -1,0 +1,171 @@
+//! The calls of the store's API that a scenario is made of, and what they return.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::Value;
+
+/// One call of the store, with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "call")]
+pub enum Call {
+    /// `GetStore`. Returns `Nil`.
+    Open,
+    /// `Status`: obtains the layer store and asks its driver; takes no layers lock. Returns `Nil`.
+    Status,
+    /// `Names` of a layer. Returns the list of its names.
+    Names {
+        /// The layer's id or name.
+        id: String,
+    },
+    /// `Lookup` of a name. Returns the layer's id.
+    Lookup {
+        /// The name.
+        name: String,
+    },
+    /// `Exists`. Returns a truth value.
+    Exists {
+        /// The layer's id or name.
+        id: String,
+    },
+    /// `Layers`. Returns the list of ids, in the order of the document.
+    Layers,
+    /// `PutLayer`. Returns the id.
+    PutLayer {
+        /// The new layer's id.
+        id: String,
+        /// The id of its parent.
+        #[serde(default)]
+        parent: Option<String>,
+        /// Its names.
+        #[serde(default)]
+        names: Vec<String>,
+        /// Whether contents are applied, which marks the layer incomplete while it lasts.
+        #[serde(default)]
+        diff: bool,
+    },
+    /// `DeleteLayer`. Returns `Nil`.
+    DeleteLayer {
+        /// The layer's id.
+        id: String,
+    },
+    /// `SetNames`. Returns `Nil`.
+    SetNames {
+        /// The layer's id.
+        id: String,
+        /// Its names from now on; another layer that has one of them loses it.
+        names: Vec<String>,
+    },
+    /// `Diff`: begins to read a layer's contents, and keeps its lock until [`Call::CloseDiff`]. Returns `Nil`.
+    Diff {
+        /// The layer's id.
+        id: String,
+    },
+    /// `Close` of the reader that `Diff` returned. Returns `Nil`.
+    CloseDiff {
+        /// The layer's id.
+        id: String,
+    },
+    /// `Shutdown`. Returns `Nil`.
+    Shutdown,
+    /// `ShutdownRO` of the pull request. Returns `Nil`.
+    #[serde(rename = "shutdown-ro")]
+    ShutdownRo,
+    /// What a goroutine runs, by a name that the protocol gave it; never part of a scenario.
+    Goroutine {
+        /// The protocol's name for it.
+        name: String,
+        /// Its arguments.
+        arguments: Value,
+    },
+}
+
+impl Call {
+    /// The name, as scenarios write it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Call::Open => "open",
+            Call::Status => "status",
+            Call::Names { .. } => "names",
+            Call::Lookup { .. } => "lookup",
+            Call::Exists { .. } => "exists",
+            Call::Layers => "layers",
+            Call::PutLayer { .. } => "put-layer",
+            Call::DeleteLayer { .. } => "delete-layer",
+            Call::SetNames { .. } => "set-names",
+            Call::Diff { .. } => "diff",
+            Call::CloseDiff { .. } => "close-diff",
+            Call::Shutdown => "shutdown",
+            Call::ShutdownRo => "shutdown-ro",
+            Call::Goroutine { name, .. } => name,
+        }
+    }
+
+    /// Whether it only asks: its answer is judged by the property `fresh`.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        matches!(
+            self,
+            Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::Layers
+        )
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Call::Names { id } | Call::Exists { id } | Call::DeleteLayer { id } => {
+                write!(f, " {id}")
+            }
+            Call::Diff { id } | Call::CloseDiff { id } => write!(f, " {id}"),
+            Call::Lookup { name } => write!(f, " {name}"),
+            Call::PutLayer {
+                id,
+                parent,
+                names,
+                diff,
+            } => {
+                write!(f, " {id}")?;
+                if let Some(parent) = parent {
+                    write!(f, " on {parent}")?;
+                }
+                if !names.is_empty() {
+                    write!(f, " as {}", names.join(","))?;
+                }
+                if *diff {
+                    f.write_str(" with contents")?;
+                }
+                Ok(())
+            }
+            Call::SetNames { id, names } => write!(f, " {id} to [{}]", names.join(",")),
+            Call::Open
+            | Call::Status
+            | Call::Layers
+            | Call::Shutdown
+            | Call::ShutdownRo
+            | Call::Goroutine { .. } => Ok(()),
+        }
+    }
+}
+
+/// A call that ended without an answer: the name of the Go error (`ErrLayerUnknown`), or another text.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
+#[serde(transparent)]
+#[error("{0}")]
+pub struct Fail(pub String);
+
+impl Fail {
+    /// `storage.ErrLayerUnknown`: no layer of that id or name.
+    #[must_use]
+    pub fn layer_unknown() -> Self {
+        Self("ErrLayerUnknown".into())
+    }
+}
+
+/// What a call returned.
+pub type Reply = Result<Value, Fail>;

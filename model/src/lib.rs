@@ -1,0 +1,13 @@
+//! The locking protocol of containers/storage, and the engines that explore it.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod ctx;
+pub mod op;
+pub mod property;
+pub mod protocol;
+pub mod schedule;
+pub mod system;
+pub mod trace;
+pub mod value;
+pub mod verdict;

@@ -1,0 +1,102 @@
+//! The properties: what each demands, in words. How each is judged is in [`monitor`](crate::monitor) and
+//! [`explore`](crate::explore).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    /// Every read returns what was true of the store at some moment between its call and its return.
+    Fresh,
+    /// A document is replaced only by a writer that knew what it held.
+    NoLostUpdate,
+    /// A document is replaced only under its exclusive lock and read only under a lock; never two holders that
+    /// exclude each other.
+    Exclusive,
+    /// No thread that is not done and takes no step in any continuation.
+    NoDeadlock,
+    /// No weakly fair cycle in which a thread waits for a lock file for ever.
+    NoStarvationWeak,
+    /// No strongly fair cycle in which a thread waits for a lock file for ever.
+    NoStarvationStrong,
+    /// Two readers are inside at once, in some run.
+    ParallelReads,
+    /// No two unordered accesses to one plain cell, one of them a write.
+    NoDataRace,
+    /// No Go panic.
+    NoPanic,
+    /// After a kill, what was acknowledged is still there and nothing half-made is seen.
+    CrashSafe,
+    /// Locks are taken in one global order.
+    Ordered,
+}
+
+impl Property {
+    /// All of them.
+    pub const ALL: [Property; 11] = [
+        Property::Fresh,
+        Property::NoLostUpdate,
+        Property::Exclusive,
+        Property::NoDeadlock,
+        Property::NoStarvationWeak,
+        Property::NoStarvationStrong,
+        Property::ParallelReads,
+        Property::NoDataRace,
+        Property::NoPanic,
+        Property::CrashSafe,
+        Property::Ordered,
+    ];
+
+    /// The name, as scenarios and reports write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Property::Fresh => "fresh",
+            Property::NoLostUpdate => "no-lost-update",
+            Property::Exclusive => "exclusive",
+            Property::NoDeadlock => "no-deadlock",
+            Property::NoStarvationWeak => "no-starvation-weak",
+            Property::NoStarvationStrong => "no-starvation-strong",
+            Property::ParallelReads => "parallel-reads",
+            Property::NoDataRace => "no-data-race",
+            Property::NoPanic => "no-panic",
+            Property::CrashSafe => "crash-safe",
+            Property::Ordered => "ordered",
+        }
+    }
+
+    /// Whether it is judged on endless runs, which allows no reduction but merging a process's own steps.
+    #[must_use]
+    pub fn is_liveness(self) -> bool {
+        matches!(
+            self,
+            Property::NoDeadlock | Property::NoStarvationWeak | Property::NoStarvationStrong
+        )
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No property has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no property is called {0:?}")]
+pub struct UnknownProperty(pub String);
+
+impl FromStr for Property {
+    type Err = UnknownProperty;
+
+    fn from_str(name: &str) -> Result<Self, UnknownProperty> {
+        Self::ALL
+            .into_iter()
+            .find(|property| property.name() == name)
+            .ok_or_else(|| UnknownProperty(name.into()))
+    }
+}

@@ -1,0 +1,330 @@
+//! `layers.go` at 9f889830f: the layers of one directory, their cache, and where they are mounted.
+
+#![allow(
+    async_fn_in_trait,
+    reason = "a call stays on its thread: no `Send` is wanted"
+)]
+
+use super::layers::{self, Layer, Layers};
+use super::{Go, Lockfile, LockfileProtocol};
+use crate::call::Fail;
+use crate::ctx::{Cell, Ctx};
+use crate::op::{Document, Path};
+use crate::record;
+use crate::value::{Datum, Object, Value};
+
+/// Where layer `id` is mounted, and how often (`type layerMountPoint struct`).
+pub type Mounts = Vec<(String, u32)>;
+
+/// What a layer store has in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// `layers`, `byid`, `byname`, …: all of them are made from this list.
+    pub layers: Layers,
+    /// What `layers.json` held when `layers` was loaded or saved. Go has no such field; `no-lost-update` needs it.
+    pub base: Layers,
+    /// `MountCount` and `MountPoint` of each layer.
+    pub mounts: Mounts,
+    /// What `mountpoints.json` held, likewise.
+    pub mounts_base: Mounts,
+}
+record!(Cache {
+    layers,
+    base,
+    mounts,
+    mounts_base
+});
+
+/// A handle on a layer store object (`type layerStore struct`).
+#[derive(Clone, Debug)]
+pub struct LayerStore {
+    /// The object whose fields its cells are.
+    pub object: Object,
+    /// `lockfile`.
+    pub lockfile: Lockfile,
+    /// `mountsLockfile`; `None` for a store without one.
+    pub mounts_lockfile: Option<Lockfile>,
+    /// `layerspath()`.
+    pub layers: Document,
+    /// `mountspath()`.
+    pub mounts: Document,
+    /// Its memory.
+    pub cache: Cell<Cache>,
+}
+
+impl LayerStore {
+    /// The handle of `object`, with or without a mounts lock.
+    #[must_use]
+    pub fn at(object: Object, with_mounts: bool) -> Self {
+        let lock = Path::new("root/vfs-layers/layers.lock");
+        let mounts_lock = Path::new("run/vfs-layers/mountpoints.lock");
+        Self {
+            object,
+            lockfile: Lockfile::at(&lock, false),
+            mounts_lockfile: with_mounts.then(|| Lockfile::at(&mounts_lock, false)),
+            layers: Document {
+                path: Path::new("root/vfs-layers/layers.json"),
+                lock,
+            },
+            mounts: Document {
+                path: Path::new("run/vfs-layers/mountpoints.json"),
+                lock: mounts_lock,
+            },
+            cache: Cell::field(object, "cache"),
+        }
+    }
+}
+
+/// A pointer to a layer store, as a field of the store holds it.
+impl Datum for LayerStore {
+    fn to_value(&self) -> Value {
+        (self.object, self.mounts_lockfile.is_some()).to_value()
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        <(Object, bool)>::from_value(value)
+            .map(|(object, with_mounts)| Self::at(object, with_mounts))
+    }
+}
+
+/// The layer store. Every method is the function of the same name in layers.go.
+pub trait LayerStoreProtocol: LockfileProtocol {
+    /// `IsReadWrite`: whether it may change anything.
+    fn is_read_write(&self, store: &LayerStore) -> bool {
+        !store.lockfile.ro
+    }
+
+    /// `newLayerStore`: loads at once, under no lock.
+    async fn new_layer_store(&self, ctx: &Ctx, with_mounts: bool) -> Go<LayerStore> {
+        let store = LayerStore::at(ctx.new_object().await, with_mounts);
+        self.get_lockfile(ctx, &store.lockfile.path, false).await?;
+        if let Some(mounts) = &store.mounts_lockfile {
+            self.get_lockfile(ctx, &mounts.path, false).await?;
+        }
+        self.load_layers(ctx, &store).await?;
+        Ok(store)
+    }
+
+    /// `Load`: reads the documents, and repairs them where it may.
+    async fn load_layers(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        let base: Layers = ctx.read(&store.layers).await;
+        let mut layers = base.clone();
+        let mut should_save = layers::remove_duplicate_names(&mut layers);
+        if should_save && !(self.is_read_write(store) && self.locked(ctx, &store.lockfile).await) {
+            return Err(Fail("ErrDuplicateLayerNames".into()));
+        }
+        ctx.set(
+            &store.cache,
+            &Cache {
+                layers,
+                base,
+                ..Cache::default()
+            },
+        )
+        .await;
+        if let Some(mounts) = store
+            .mounts_lockfile
+            .as_ref()
+            .filter(|_| self.is_read_write(store))
+        {
+            self.rlock(ctx, mounts).await;
+            self.load_mounts(ctx, store).await;
+            let mut saved = Ok(());
+            if self.locked(ctx, &store.lockfile).await {
+                should_save |= self.remove_incomplete(ctx, store).await;
+            }
+            if should_save {
+                saved = self.save_layers(ctx, store).await;
+            }
+            self.unlock(ctx, mounts).await;
+            saved?;
+        }
+        Ok(())
+    }
+
+    /// The last step of `Load`: removes the layers that a writer marked as incomplete and did not finish. Returns
+    /// whether there was one.
+    async fn remove_incomplete(&self, ctx: &Ctx, store: &LayerStore) -> bool {
+        let mut cache = ctx.get(&store.cache).await;
+        let mut complete = Vec::new();
+        for layer in &cache.layers {
+            if !(layer.incomplete && self.abandoned(ctx, layer).await) {
+                complete.push(layer.clone());
+            }
+        }
+        let found = complete.len() != cache.layers.len();
+        if found {
+            cache.layers = complete;
+            ctx.set(&store.cache, &cache).await;
+        }
+        found
+    }
+
+    /// Whether the writer of an incomplete layer is gone: under the write lock of all layers there can be no other.
+    async fn abandoned(&self, _ctx: &Ctx, _layer: &Layer) -> bool {
+        true
+    }
+
+    /// `LoadLocked`: `Load` under the write lock.
+    async fn load_locked(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        self.lock(ctx, &store.lockfile).await;
+        let loaded = self.load_layers(ctx, store).await;
+        self.unlock(ctx, &store.lockfile).await;
+        loaded
+    }
+
+    /// `loadMounts`.
+    async fn load_mounts(&self, ctx: &Ctx, store: &LayerStore) {
+        let mounts: Mounts = ctx.read(&store.mounts).await;
+        let mut cache = ctx.get(&store.cache).await;
+        cache.mounts_base = mounts.clone();
+        cache.mounts = mounts;
+        ctx.set(&store.cache, &cache).await;
+    }
+
+    /// `Modified`: the layers' stamp, and the mounts' stamp where there is one.
+    async fn layers_modified(&self, ctx: &Ctx, store: &LayerStore) -> bool {
+        let layers = self.modified(ctx, &store.lockfile).await;
+        let Some(mounts) = store
+            .mounts_lockfile
+            .as_ref()
+            .filter(|_| self.is_read_write(store))
+        else {
+            return layers;
+        };
+        self.rlock(ctx, mounts).await;
+        let mounts_modified = self.modified(ctx, mounts).await;
+        self.unlock(ctx, mounts).await;
+        layers || mounts_modified
+    }
+
+    /// `if modified, err := store.Modified(); modified || err != nil { store.Load() }`, as every method of the store
+    /// begins once it has its lock.
+    async fn reload_if_modified(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        if self.layers_modified(ctx, store).await {
+            self.load_layers(ctx, store).await?;
+        }
+        Ok(())
+    }
+
+    /// `Save`: the layers and the mounts, under the mounts lock.
+    async fn save(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        let Some(mounts) = &store.mounts_lockfile else {
+            return ctx
+                .panic("invalid memory address or nil pointer dereference: mountsLockfile")
+                .await;
+        };
+        self.lock(ctx, mounts).await;
+        let mut saved = self.save_layers(ctx, store).await;
+        if saved.is_ok() {
+            saved = self.save_mounts(ctx, store).await;
+        }
+        self.touch(ctx, mounts).await;
+        self.unlock(ctx, mounts).await;
+        saved
+    }
+
+    /// `saveLayers`: replaces `layers.json`, then writes the stamp (`defer r.Touch()`).
+    async fn save_layers(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        if !self.is_read_write(store) {
+            return Err(Fail("ErrStoreIsReadOnly".into()));
+        }
+        if !self.locked(ctx, &store.lockfile).await {
+            return Err(Fail("layer store is not locked for writing".into()));
+        }
+        self.write_layers(ctx, store).await;
+        self.touch(ctx, &store.lockfile).await;
+        Ok(())
+    }
+
+    /// `ioutils.AtomicWriteFile(rpath, jldata, 0600)` in `saveLayers`: the document alone.
+    async fn write_layers(&self, ctx: &Ctx, store: &LayerStore) {
+        let mut cache = ctx.get(&store.cache).await;
+        ctx.replace(&store.layers, &cache.base, &cache.layers).await;
+        cache.base = cache.layers.clone();
+        ctx.set(&store.cache, &cache).await;
+    }
+
+    /// `saveMounts`: replaces `mountpoints.json` and reads it again.
+    async fn save_mounts(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        let cache = ctx.get(&store.cache).await;
+        ctx.replace(&store.mounts, &cache.mounts_base, &cache.mounts)
+            .await;
+        self.load_mounts(ctx, store).await;
+        Ok(())
+    }
+
+    /// `Put`: with a diff, the layer is saved as incomplete, filled, and saved again.
+    async fn put(&self, ctx: &Ctx, store: &LayerStore, layer: Layer, diff: bool) -> Go<()> {
+        if !self.is_read_write(store) {
+            return Err(Fail("ErrStoreIsReadOnly".into()));
+        }
+        let mut cache = ctx.get(&store.cache).await;
+        if cache.layers.iter().any(|other| other.id == layer.id) {
+            return Err(Fail("ErrDuplicateID".into()));
+        }
+        if cache
+            .layers
+            .iter()
+            .any(|other| other.names.iter().any(|name| layer.names.contains(name)))
+        {
+            return Err(Fail("ErrDuplicateName".into()));
+        }
+        let id = layer.id.clone();
+        cache.layers.push(Layer {
+            incomplete: diff,
+            ..layer
+        });
+        ctx.set(&store.cache, &cache).await;
+        self.save(ctx, store).await?;
+        if diff {
+            self.complete(ctx, store, &id).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The end of `Put` with a diff, once it is applied: the layer is no longer incomplete.
+    async fn complete(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
+        let mut cache = ctx.get(&store.cache).await;
+        for layer in cache.layers.iter_mut().filter(|layer| layer.id == id) {
+            layer.incomplete = false;
+        }
+        ctx.set(&store.cache, &cache).await;
+        self.save(ctx, store).await
+    }
+
+    /// `Delete` of a layer that is not mounted: `Mounted` looks at the mounts under their lock.
+    async fn delete(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
+        if let Some(mounts) = &store.mounts_lockfile {
+            self.rlock(ctx, mounts).await;
+            if self.modified(ctx, mounts).await {
+                self.load_mounts(ctx, store).await;
+            }
+            self.unlock(ctx, mounts).await;
+        }
+        let mut cache = ctx.get(&store.cache).await;
+        cache.layers.retain(|layer| layer.id != id);
+        ctx.set(&store.cache, &cache).await;
+        self.save(ctx, store).await
+    }
+
+    /// `SetNames`: another layer that has one of the names loses it.
+    async fn set_layer_names(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        id: &str,
+        names: &[String],
+    ) -> Go<()> {
+        let mut cache = ctx.get(&store.cache).await;
+        for layer in &mut cache.layers {
+            if layer.id == id {
+                layer.names = names.to_vec();
+            } else {
+                layer.names.retain(|name| !names.contains(name));
+            }
+        }
+        ctx.set(&store.cache, &cache).await;
+        self.save(ctx, store).await
+    }
+}

@@ -1,0 +1,76 @@
+//! The locking protocol of containers/storage, as it was released and as it was proposed.
+//!
+//! Three traits follow the Go packages: [`LockfileProtocol`] is `pkg/lockfile`, [`LayerStoreProtocol`] is `layers.go`,
+//! [`StoreProtocol`] is `store.go`. Their provided methods are the code at commit 9f889830f, which is release 1.24.8.
+//! A version that differs overrides the functions that its change touches, and says nothing else: see [`pr_473`].
+//! So does a contributor's own, in their own crate.
+
+pub mod layer_store;
+pub mod layers;
+pub mod lockfile;
+pub mod one_way_upgrade;
+pub mod per_layer_locks;
+pub mod pr_473;
+pub mod record_store;
+pub mod store;
+pub mod v1_24;
+
+pub use layer_store::{LayerStore, LayerStoreProtocol};
+pub use layers::{Layer, Layers};
+pub use lockfile::{Lockfile, LockfileProtocol};
+pub use store::StoreProtocol;
+
+use crate::call::{Call, Fail, Reply};
+use crate::ctx::{Ctx, LocalFuture};
+
+/// What a call comes to inside a protocol.
+pub type Go<T> = Result<T, Fail>;
+
+/// A protocol as engines see it: a name, and a way to start a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Its name: `v1_24`.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Starts a call with a freshly built protocol value.
+    pub start: fn(Ctx, Call) -> LocalFuture<Reply>,
+    /// The files whose time it asks for; time is kept for these alone.
+    pub timed: &'static [&'static str],
+}
+
+impl Entry {
+    /// The entry of a protocol.
+    #[must_use]
+    pub fn of<P: StoreProtocol + Default + 'static>(
+        name: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
+            Box::pin(async move { P::default().call(&ctx, call).await })
+        };
+        Self {
+            name,
+            summary,
+            start,
+            timed: P::TIMED,
+        }
+    }
+}
+
+/// The protocols of this crate, oldest first.
+#[must_use]
+pub fn all() -> Vec<Entry> {
+    vec![
+        v1_24::entry(),
+        pr_473::entry(),
+        one_way_upgrade::entry(),
+        per_layer_locks::entry(),
+    ]
+}
+
+/// The protocol of this crate with that name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<Entry> {
+    all().into_iter().find(|entry| entry.name == name)
+}
