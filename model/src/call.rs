@@ -106,10 +106,7 @@ impl Call {
     /// Whether it only asks: its answer is judged by the property `fresh`.
     #[must_use]
     pub fn is_query(&self) -> bool {
-        matches!(
-            self,
-            Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::Layers
-        )
+        matches!(self, Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::Layers)
     }
 }
 
@@ -122,12 +119,7 @@ impl fmt::Display for Call {
             }
             Call::Diff { id } | Call::CloseDiff { id } => write!(f, " {id}"),
             Call::Lookup { name } => write!(f, " {name}"),
-            Call::PutLayer {
-                id,
-                parent,
-                names,
-                diff,
-            } => {
+            Call::PutLayer { id, parent, names, diff } => {
                 write!(f, " {id}")?;
                 if let Some(parent) = parent {
                     write!(f, " on {parent}")?;
@@ -141,20 +133,15 @@ impl fmt::Display for Call {
                 Ok(())
             }
             Call::SetNames { id, names } => write!(f, " {id} to [{}]", names.join(",")),
-            Call::Open
-            | Call::Status
-            | Call::Layers
-            | Call::Shutdown
-            | Call::ShutdownRo
-            | Call::Goroutine { .. } => Ok(()),
+            Call::Open | Call::Status | Call::Layers | Call::Shutdown | Call::ShutdownRo | Call::Goroutine { .. } => {
+                Ok(())
+            }
         }
     }
 }
 
 /// A call that ended without an answer: the name of the Go error (`ErrLayerUnknown`), or another text.
-#[derive(
-    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[serde(transparent)]
 #[error("{0}")]
 pub struct Fail(pub String);

@@ -30,9 +30,7 @@ struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// Two operations were asked for at once.
-    #[error(
-        "asked for {second} while {first} was pending; inside a call operations come one after another"
-    )]
+    #[error("asked for {second} while {first} was pending; inside a call operations come one after another")]
     TwoAtOnce {
         /// The one that was pending.
         first: String,
@@ -65,34 +63,19 @@ impl<T> Cell<T> {
     /// A package variable.
     #[must_use]
     pub fn global(field: impl Into<String>) -> Self {
-        Self {
-            name: CellName {
-                object: None,
-                field: field.into(),
-            },
-            holds: PhantomData,
-        }
+        Self { name: CellName { object: None, field: field.into() }, holds: PhantomData }
     }
 
     /// A field of `object`.
     #[must_use]
     pub fn field(object: Object, field: impl Into<String>) -> Self {
-        Self {
-            name: CellName {
-                object: Some(object),
-                field: field.into(),
-            },
-            holds: PhantomData,
-        }
+        Self { name: CellName { object: Some(object), field: field.into() }, holds: PhantomData }
     }
 }
 
 impl<T> Clone for Cell<T> {
     fn clone(&self) -> Self {
-        Self {
-            name: self.name.clone(),
-            holds: PhantomData,
-        }
+        Self { name: self.name.clone(), holds: PhantomData }
     }
 }
 
@@ -116,10 +99,7 @@ impl Ctx {
             let mut slot = self.slot.borrow_mut();
             if let Some(op) = op.take() {
                 if let Some(first) = &slot.request {
-                    let error = ProtocolError::TwoAtOnce {
-                        first: format!("{first:?}"),
-                        second: format!("{op:?}"),
-                    };
+                    let error = ProtocolError::TwoAtOnce { first: format!("{first:?}"), second: format!("{op:?}") };
                     slot.error.get_or_insert(error);
                 }
                 slot.request = Some(op);
@@ -143,11 +123,8 @@ impl Ctx {
         {
             return datum;
         }
-        let error = ProtocolError::WrongType {
-            what,
-            value: format!("{outcome:?}"),
-            wanted: std::any::type_name::<T>(),
-        };
+        let error =
+            ProtocolError::WrongType { what, value: format!("{outcome:?}"), wanted: std::any::type_name::<T>() };
         self.slot.borrow_mut().error.get_or_insert(error);
         std::future::pending().await
     }
@@ -169,14 +146,7 @@ impl Ctx {
     }
 
     async fn lock(&self, file: &Path, mode: Mode, wait: bool) -> Result<(), LockResult> {
-        match self
-            .perform(Op::Lock {
-                file: file.clone(),
-                mode,
-                wait,
-            })
-            .await
-        {
+        match self.perform(Op::Lock { file: file.clone(), mode, wait }).await {
             Outcome::Locked(LockResult::Granted) => Ok(()),
             Outcome::Locked(refused) => Err(refused),
             _ => std::future::pending().await,
@@ -205,31 +175,16 @@ impl Ctx {
 
     /// Reads a document; one that does not exist reads as `T` reads `Nil`.
     pub async fn read<T: Datum>(&self, document: &Document) -> T {
-        self.value(Op::Read {
-            document: document.clone(),
-        })
-        .await
+        self.value(Op::Read { document: document.clone() }).await
     }
 
     /// `AtomicWriteFile` of `pkg/ioutils/fswriters.go`: write a temporary file, `fdatasync`, rename.
     /// `base` is what the writer believes it replaces.
     pub async fn replace<T: Datum>(&self, document: &Document, base: &T, new: &T) {
         let (base, value) = (base.to_value(), new.to_value());
-        self.perform(Op::WriteTemp {
-            document: document.clone(),
-            value: value.clone(),
-        })
-        .await;
-        self.perform(Op::Sync {
-            document: document.clone(),
-        })
-        .await;
-        self.perform(Op::Rename {
-            document: document.clone(),
-            base,
-            value,
-        })
-        .await;
+        self.perform(Op::WriteTemp { document: document.clone(), value: value.clone() }).await;
+        self.perform(Op::Sync { document: document.clone() }).await;
+        self.perform(Op::Rename { document: document.clone(), base, value }).await;
     }
 
     /// When `file` was last written.
@@ -244,53 +199,32 @@ impl Ctx {
 
     /// Locks a Go `sync.Mutex`.
     pub async fn mutex_lock(&self, mutex: &CellName) {
-        self.perform(Op::MutexLock {
-            mutex: mutex.clone(),
-        })
-        .await;
+        self.perform(Op::MutexLock { mutex: mutex.clone() }).await;
     }
 
     /// Unlocks a Go `sync.Mutex`.
     pub async fn mutex_unlock(&self, mutex: &CellName) {
-        self.perform(Op::MutexUnlock {
-            mutex: mutex.clone(),
-        })
-        .await;
+        self.perform(Op::MutexUnlock { mutex: mutex.clone() }).await;
     }
 
     /// Locks a Go `sync.RWMutex`.
     pub async fn rw_lock(&self, mutex: &CellName, mode: Mode) {
-        self.perform(Op::RwLock {
-            mutex: mutex.clone(),
-            mode,
-        })
-        .await;
+        self.perform(Op::RwLock { mutex: mutex.clone(), mode }).await;
     }
 
     /// Unlocks a Go `sync.RWMutex`.
     pub async fn rw_unlock(&self, mutex: &CellName, mode: Mode) {
-        self.perform(Op::RwUnlock {
-            mutex: mutex.clone(),
-            mode,
-        })
-        .await;
+        self.perform(Op::RwUnlock { mutex: mutex.clone(), mode }).await;
     }
 
     /// Reads a cell; one never written reads as `T` reads `Nil`.
     pub async fn get<T: Datum>(&self, cell: &Cell<T>) -> T {
-        self.value(Op::Get {
-            cell: cell.name.clone(),
-        })
-        .await
+        self.value(Op::Get { cell: cell.name.clone() }).await
     }
 
     /// Writes a cell.
     pub async fn set<T: Datum>(&self, cell: &Cell<T>, value: &T) {
-        self.perform(Op::Set {
-            cell: cell.name.clone(),
-            value: value.to_value(),
-        })
-        .await;
+        self.perform(Op::Set { cell: cell.name.clone(), value: value.to_value() }).await;
     }
 
     /// Allocates an object.
@@ -300,13 +234,7 @@ impl Ctx {
 
     /// Starts a goroutine and returns its number.
     pub async fn spawn(&self, name: &str, arguments: Value) -> u32 {
-        self.value(Op::Spawn {
-            call: Call::Goroutine {
-                name: name.into(),
-                arguments,
-            },
-        })
-        .await
+        self.value(Op::Spawn { call: Call::Goroutine { name: name.into(), arguments } }).await
     }
 
     /// Waits for a goroutine to end.
@@ -321,20 +249,13 @@ impl Ctx {
 
     /// A Go panic. Never returns.
     pub async fn panic<T>(&self, message: impl Into<String>) -> T {
-        self.perform(Op::Panic {
-            message: message.into(),
-        })
-        .await;
+        self.perform(Op::Panic { message: message.into() }).await;
         std::future::pending().await
     }
 
     /// Marks the top of a loop that may repeat without bound; the round goes on with what comes back.
     pub async fn loop_head<T: Datum>(&self, label: &str, values: T) -> T {
-        self.value(Op::LoopHead {
-            label: label.into(),
-            values: values.to_value(),
-        })
-        .await
+        self.value(Op::LoopHead { label: label.into(), values: values.to_value() }).await
     }
 
     /// Notes something for properties and for people.
@@ -360,9 +281,7 @@ pub struct Task {
 
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task")
-            .field("slot", &self.slot)
-            .finish_non_exhaustive()
+        f.debug_struct("Task").field("slot", &self.slot).finish_non_exhaustive()
     }
 }
 
@@ -371,10 +290,7 @@ impl Task {
     pub fn new(start: fn(Ctx, Call) -> LocalFuture<Reply>, call: Call) -> Self {
         let ctx = Ctx::default();
         let slot = Rc::clone(&ctx.slot);
-        Self {
-            slot,
-            future: start(ctx, call),
-        }
+        Self { slot, future: start(ctx, call) }
     }
 
     /// Lets the call go on to its next request: with `None` at its start, then with the outcome of what it asked for.
@@ -383,21 +299,14 @@ impl Task {
     /// A [`ProtocolError`], after which the task is of no more use.
     pub fn resume(&mut self, outcome: Option<Outcome>) -> Result<Request, ProtocolError> {
         self.slot.borrow_mut().outcome = outcome;
-        let polled = self
-            .future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+        let polled = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let mut slot = self.slot.borrow_mut();
         if let Some(error) = slot.error.take() {
             return Err(error);
         }
         match polled {
             Poll::Ready(reply) => Ok(Request::Done(reply)),
-            Poll::Pending => slot
-                .request
-                .take()
-                .map(Request::Op)
-                .ok_or(ProtocolError::Foreign),
+            Poll::Pending => slot.request.take().map(Request::Op).ok_or(ProtocolError::Foreign),
         }
     }
 }

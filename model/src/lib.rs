@@ -11,3 +11,4 @@ pub mod system;
 pub mod trace;
 pub mod value;
 pub mod verdict;
+pub mod world;

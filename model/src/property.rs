@@ -72,10 +72,7 @@ impl Property {
     /// Whether it is judged on endless runs, which allows no reduction but merging a process's own steps.
     #[must_use]
     pub fn is_liveness(self) -> bool {
-        matches!(
-            self,
-            Property::NoDeadlock | Property::NoStarvationWeak | Property::NoStarvationStrong
-        )
+        matches!(self, Property::NoDeadlock | Property::NoStarvationWeak | Property::NoStarvationStrong)
     }
 }
 
@@ -94,9 +91,6 @@ impl FromStr for Property {
     type Err = UnknownProperty;
 
     fn from_str(name: &str) -> Result<Self, UnknownProperty> {
-        Self::ALL
-            .into_iter()
-            .find(|property| property.name() == name)
-            .ok_or_else(|| UnknownProperty(name.into()))
+        Self::ALL.into_iter().find(|property| property.name() == name).ok_or_else(|| UnknownProperty(name.into()))
     }
 }

@@ -78,8 +78,6 @@ impl System {
     /// Whether time is kept for `path`.
     #[must_use]
     pub fn is_timed(&self, path: &Path) -> bool {
-        self.processes
-            .iter()
-            .any(|process| process.protocol.timed.contains(&path.0.as_str()))
+        self.processes.iter().any(|process| process.protocol.timed.contains(&path.0.as_str()))
     }
 }

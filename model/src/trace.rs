@@ -53,9 +53,6 @@ impl Trace {
     #[must_use]
     pub fn schedule(&self) -> Schedule {
         let steps = |events: &[Event]| events.iter().map(|event| event.step).collect();
-        Schedule {
-            steps: steps(&self.events),
-            cycle: steps(&self.cycle),
-        }
+        Schedule { steps: steps(&self.events), cycle: steps(&self.cycle) }
     }
 }

@@ -22,9 +22,7 @@ pub struct Mtime(pub u64);
 ///
 /// In the model it is an odd rank (between two ticks of the coarse clock), on real files nanoseconds since the epoch.
 /// Two of them are never compared with each other, so those of one tick may share a rank.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Instant(pub u64);
 
 impl Mtime {
@@ -79,9 +77,7 @@ impl Value {
     #[must_use]
     pub fn map_leaves(&self, rename: &impl Fn(&Value) -> Value) -> Value {
         match self {
-            Value::List(items) => {
-                Value::List(items.iter().map(|item| item.map_leaves(rename)).collect())
-            }
+            Value::List(items) => Value::List(items.iter().map(|item| item.map_leaves(rename)).collect()),
             leaf => rename(leaf),
         }
     }
@@ -191,9 +187,7 @@ impl<A: Datum, B: Datum> Datum for (A, B) {
     }
     fn from_value(value: &Value) -> Option<Self> {
         match value {
-            Value::List(items) if items.len() == 2 => {
-                Some((A::from_value(&items[0])?, B::from_value(&items[1])?))
-            }
+            Value::List(items) if items.len() == 2 => Some((A::from_value(&items[0])?, B::from_value(&items[1])?)),
             _ => None,
         }
     }

@@ -1,9 +1,6 @@
 //! `layers.go` at 9f889830f: the layers of one directory, their cache, and where they are mounted.
 
-#![allow(
-    async_fn_in_trait,
-    reason = "a call stays on its thread: no `Send` is wanted"
-)]
+#![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::layers::{self, Layer, Layers};
 use super::{Go, Lockfile, LockfileProtocol};
@@ -28,12 +25,7 @@ pub struct Cache {
     /// What `mountpoints.json` held, likewise.
     pub mounts_base: Mounts,
 }
-record!(Cache {
-    layers,
-    base,
-    mounts,
-    mounts_base
-});
+record!(Cache { layers, base, mounts, mounts_base });
 
 /// A handle on a layer store object (`type layerStore struct`).
 #[derive(Clone, Debug)]
@@ -62,14 +54,8 @@ impl LayerStore {
             object,
             lockfile: Lockfile::at(&lock, false),
             mounts_lockfile: with_mounts.then(|| Lockfile::at(&mounts_lock, false)),
-            layers: Document {
-                path: Path::new("root/vfs-layers/layers.json"),
-                lock,
-            },
-            mounts: Document {
-                path: Path::new("run/vfs-layers/mountpoints.json"),
-                lock: mounts_lock,
-            },
+            layers: Document { path: Path::new("root/vfs-layers/layers.json"), lock },
+            mounts: Document { path: Path::new("run/vfs-layers/mountpoints.json"), lock: mounts_lock },
             cache: Cell::field(object, "cache"),
         }
     }
@@ -81,8 +67,7 @@ impl Datum for LayerStore {
         (self.object, self.mounts_lockfile.is_some()).to_value()
     }
     fn from_value(value: &Value) -> Option<Self> {
-        <(Object, bool)>::from_value(value)
-            .map(|(object, with_mounts)| Self::at(object, with_mounts))
+        <(Object, bool)>::from_value(value).map(|(object, with_mounts)| Self::at(object, with_mounts))
     }
 }
 
@@ -112,20 +97,8 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         if should_save && !(self.is_read_write(store) && self.locked(ctx, &store.lockfile).await) {
             return Err(Fail("ErrDuplicateLayerNames".into()));
         }
-        ctx.set(
-            &store.cache,
-            &Cache {
-                layers,
-                base,
-                ..Cache::default()
-            },
-        )
-        .await;
-        if let Some(mounts) = store
-            .mounts_lockfile
-            .as_ref()
-            .filter(|_| self.is_read_write(store))
-        {
+        ctx.set(&store.cache, &Cache { layers, base, ..Cache::default() }).await;
+        if let Some(mounts) = store.mounts_lockfile.as_ref().filter(|_| self.is_read_write(store)) {
             self.rlock(ctx, mounts).await;
             self.load_mounts(ctx, store).await;
             let mut saved = Ok(());
@@ -184,11 +157,7 @@ pub trait LayerStoreProtocol: LockfileProtocol {
     /// `Modified`: the layers' stamp, and the mounts' stamp where there is one.
     async fn layers_modified(&self, ctx: &Ctx, store: &LayerStore) -> bool {
         let layers = self.modified(ctx, &store.lockfile).await;
-        let Some(mounts) = store
-            .mounts_lockfile
-            .as_ref()
-            .filter(|_| self.is_read_write(store))
-        else {
+        let Some(mounts) = store.mounts_lockfile.as_ref().filter(|_| self.is_read_write(store)) else {
             return layers;
         };
         self.rlock(ctx, mounts).await;
@@ -209,9 +178,7 @@ pub trait LayerStoreProtocol: LockfileProtocol {
     /// `Save`: the layers and the mounts, under the mounts lock.
     async fn save(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
         let Some(mounts) = &store.mounts_lockfile else {
-            return ctx
-                .panic("invalid memory address or nil pointer dereference: mountsLockfile")
-                .await;
+            return ctx.panic("invalid memory address or nil pointer dereference: mountsLockfile").await;
         };
         self.lock(ctx, mounts).await;
         let mut saved = self.save_layers(ctx, store).await;
@@ -247,8 +214,7 @@ pub trait LayerStoreProtocol: LockfileProtocol {
     /// `saveMounts`: replaces `mountpoints.json` and reads it again.
     async fn save_mounts(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
         let cache = ctx.get(&store.cache).await;
-        ctx.replace(&store.mounts, &cache.mounts_base, &cache.mounts)
-            .await;
+        ctx.replace(&store.mounts, &cache.mounts_base, &cache.mounts).await;
         self.load_mounts(ctx, store).await;
         Ok(())
     }
@@ -262,25 +228,14 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         if cache.layers.iter().any(|other| other.id == layer.id) {
             return Err(Fail("ErrDuplicateID".into()));
         }
-        if cache
-            .layers
-            .iter()
-            .any(|other| other.names.iter().any(|name| layer.names.contains(name)))
-        {
+        if cache.layers.iter().any(|other| other.names.iter().any(|name| layer.names.contains(name))) {
             return Err(Fail("ErrDuplicateName".into()));
         }
         let id = layer.id.clone();
-        cache.layers.push(Layer {
-            incomplete: diff,
-            ..layer
-        });
+        cache.layers.push(Layer { incomplete: diff, ..layer });
         ctx.set(&store.cache, &cache).await;
         self.save(ctx, store).await?;
-        if diff {
-            self.complete(ctx, store, &id).await
-        } else {
-            Ok(())
-        }
+        if diff { self.complete(ctx, store, &id).await } else { Ok(()) }
     }
 
     /// The end of `Put` with a diff, once it is applied: the layer is no longer incomplete.
@@ -309,13 +264,7 @@ pub trait LayerStoreProtocol: LockfileProtocol {
     }
 
     /// `SetNames`: another layer that has one of the names loses it.
-    async fn set_layer_names(
-        &self,
-        ctx: &Ctx,
-        store: &LayerStore,
-        id: &str,
-        names: &[String],
-    ) -> Go<()> {
+    async fn set_layer_names(&self, ctx: &Ctx, store: &LayerStore, id: &str, names: &[String]) -> Go<()> {
         let mut cache = ctx.get(&store.cache).await;
         for layer in &mut cache.layers {
             if layer.id == id {

@@ -14,12 +14,7 @@ pub struct Layer {
     /// `Flags["incomplete"]`.
     pub incomplete: bool,
 }
-record!(Layer {
-    id,
-    names,
-    parent,
-    incomplete
-});
+record!(Layer { id, names, parent, incomplete });
 
 /// The layers of a store, in the order of the document.
 pub type Layers = Vec<Layer>;
@@ -27,11 +22,10 @@ pub type Layers = Vec<Layer>;
 /// `lookup`: by id, then by name.
 #[must_use]
 pub fn lookup<'a>(layers: &'a [Layer], id: &str) -> Option<&'a Layer> {
-    layers.iter().find(|layer| layer.id == id).or_else(|| {
-        layers
-            .iter()
-            .find(|layer| layer.names.iter().any(|n| n == id))
-    })
+    layers
+        .iter()
+        .find(|layer| layer.id == id)
+        .or_else(|| layers.iter().find(|layer| layer.names.iter().any(|n| n == id)))
 }
 
 /// Takes each name that two layers have from the earlier one. Returns whether there was such a name.

@@ -3,10 +3,7 @@
 //! Only the first holder in the process locks the file, and the last one closes it. The object remembers the stamp that
 //! it last saw or wrote (`lw`); `Modified` compares it with the file's and *consumes* the difference.
 
-#![allow(
-    async_fn_in_trait,
-    reason = "a call stays on its thread: no `Send` is wanted"
-)]
+#![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::Go;
 use crate::call::Fail;
@@ -27,12 +24,7 @@ pub struct LockState {
     /// `recursive`.
     pub recursive: bool,
 }
-record!(LockState {
-    counter,
-    exclusive,
-    locked,
-    recursive
-});
+record!(LockState { counter, exclusive, locked, recursive });
 
 /// A handle on the lock object of one path (`type Locker interface`).
 #[derive(Clone, Debug)]
@@ -59,14 +51,8 @@ impl Lockfile {
         Self {
             path: path.clone(),
             ro,
-            rw_mutex: CellName {
-                object: None,
-                field: field("rwMutex"),
-            },
-            state_mutex: CellName {
-                object: None,
-                field: field("stateMutex"),
-            },
+            rw_mutex: CellName { object: None, field: field("rwMutex") },
+            state_mutex: CellName { object: None, field: field("stateMutex") },
             state: Cell::global(field("state")),
             lw: Cell::global(field("lw")),
         }
@@ -77,10 +63,7 @@ impl Lockfile {
 pub trait LockfileProtocol {
     /// `getLockfile`: the object for `path`, made and probed at the first call in the process.
     async fn get_lockfile(&self, ctx: &Ctx, path: &Path, ro: bool) -> Go<Lockfile> {
-        let lockfiles_lock = CellName {
-            object: None,
-            field: "lockfilesLock".into(),
-        };
+        let lockfiles_lock = CellName { object: None, field: "lockfilesLock".into() };
         let known: Cell<Value> = Cell::global(format!("lockfiles[{path}]"));
         ctx.mutex_lock(&lockfiles_lock).await;
         let result = match ctx.get(&known).await {
@@ -102,8 +85,7 @@ pub trait LockfileProtocol {
     /// `lock(lType, recursive)`.
     async fn acquire(&self, ctx: &Ctx, lock: &Lockfile, mode: Mode, recursive: bool) {
         ctx.note(Note::Acquire(lock.path.clone(), mode)).await;
-        ctx.rw_lock(&lock.rw_mutex, if recursive { Mode::Shared } else { mode })
-            .await;
+        ctx.rw_lock(&lock.rw_mutex, if recursive { Mode::Shared } else { mode }).await;
         ctx.mutex_lock(&lock.state_mutex).await;
         let mut state = ctx.get(&lock.state).await;
         if state.counter == 0 {
@@ -127,8 +109,7 @@ pub trait LockfileProtocol {
     /// `Lock`.
     async fn lock(&self, ctx: &Ctx, lock: &Lockfile) {
         if lock.ro {
-            ctx.panic::<()>("can't take write lock on read-only lock file")
-                .await;
+            ctx.panic::<()>("can't take write lock on read-only lock file").await;
         }
         self.acquire(ctx, lock, Mode::Exclusive, false).await;
     }
@@ -163,15 +144,7 @@ pub trait LockfileProtocol {
         }
         ctx.set(&lock.state, &state).await;
         let shared = !state.exclusive || state.recursive;
-        ctx.rw_unlock(
-            &lock.rw_mutex,
-            if shared {
-                Mode::Shared
-            } else {
-                Mode::Exclusive
-            },
-        )
-        .await;
+        ctx.rw_unlock(&lock.rw_mutex, if shared { Mode::Shared } else { Mode::Exclusive }).await;
         ctx.mutex_unlock(&lock.state_mutex).await;
     }
 
@@ -186,8 +159,7 @@ pub trait LockfileProtocol {
     /// `Touch`: writes a fresh stamp, and remembers it.
     async fn touch(&self, ctx: &Ctx, lock: &Lockfile) {
         if !self.locked(ctx, lock).await {
-            ctx.panic::<()>("attempted to update last-writer in lockfile without the write lock")
-                .await;
+            ctx.panic::<()>("attempted to update last-writer in lockfile without the write lock").await;
         }
         // Go stores `lw` first and then writes it to the file; the stamp is known to us only once it is written.
         let stamp = ctx.write_stamp(&lock.path).await;
@@ -200,8 +172,7 @@ pub trait LockfileProtocol {
         ctx.mutex_lock(&lock.state_mutex).await;
         let state = ctx.get(&lock.state).await;
         if !state.locked {
-            ctx.panic::<()>("attempted to check last-writer in lockfile without locking it first")
-                .await;
+            ctx.panic::<()>("attempted to check last-writer in lockfile without locking it first").await;
         }
         ctx.mutex_unlock(&lock.state_mutex).await;
         match ctx.read_stamp(&lock.path).await {

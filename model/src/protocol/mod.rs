@@ -42,31 +42,18 @@ pub struct Entry {
 impl Entry {
     /// The entry of a protocol.
     #[must_use]
-    pub fn of<P: StoreProtocol + Default + 'static>(
-        name: &'static str,
-        summary: &'static str,
-    ) -> Self {
+    pub fn of<P: StoreProtocol + Default + 'static>(name: &'static str, summary: &'static str) -> Self {
         let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
             Box::pin(async move { P::default().call(&ctx, call).await })
         };
-        Self {
-            name,
-            summary,
-            start,
-            timed: P::TIMED,
-        }
+        Self { name, summary, start, timed: P::TIMED }
     }
 }
 
 /// The protocols of this crate, oldest first.
 #[must_use]
 pub fn all() -> Vec<Entry> {
-    vec![
-        v1_24::entry(),
-        pr_473::entry(),
-        one_way_upgrade::entry(),
-        per_layer_locks::entry(),
-    ]
+    vec![v1_24::entry(), pr_473::entry(), one_way_upgrade::entry(), per_layer_locks::entry()]
 }
 
 /// The protocol of this crate with that name.

@@ -24,10 +24,7 @@ impl OneWayUpgrade {
         self.reset_if_touched(ctx).await;
         let store = match ctx.get(&layer_store_field()).await {
             Some(store) if !write || self.is_read_write(&store) => Ok(store),
-            _ => {
-                self.make_layer_store(ctx, &layer_store_field(), write)
-                    .await
-            }
+            _ => self.make_layer_store(ctx, &layer_store_field(), write).await,
         };
         self.unlock(ctx, &graph).await;
         store
@@ -64,8 +61,5 @@ impl StoreProtocol for OneWayUpgrade {
 /// Its entry.
 #[must_use]
 pub fn entry() -> Entry {
-    Entry::of::<OneWayUpgrade>(
-        "one_way_upgrade",
-        "the reviewer's proposal: a read-only store is replaced, never kept",
-    )
+    Entry::of::<OneWayUpgrade>("one_way_upgrade", "the reviewer's proposal: a read-only store is replaced, never kept")
 }

@@ -27,12 +27,7 @@ impl PerLayerLocks {
     }
 
     /// The locks of `first` and then `second`, in the modes given; an empty id has no lock.
-    async fn lock_two(
-        &self,
-        ctx: &Ctx,
-        first: (&str, Mode),
-        second: (&str, Mode),
-    ) -> Go<Vec<Lockfile>> {
+    async fn lock_two(&self, ctx: &Ctx, first: (&str, Mode), second: (&str, Mode)) -> Go<Vec<Lockfile>> {
         let mut held = Vec::new();
         for (id, mode) in [first, second].into_iter().filter(|(id, _)| !id.is_empty()) {
             let lock = self.layer_lock(ctx, id).await?;
@@ -76,9 +71,7 @@ impl StoreProtocol for PerLayerLocks {
     async fn put_layer(&self, ctx: &Ctx, layer: Layer, diff: bool) -> Go<String> {
         let store = self.layer_store(ctx).await?;
         let (id, parent) = (layer.id.clone(), layer.parent.clone());
-        let held = self
-            .lock_two(ctx, (&parent, Mode::Shared), (&id, Mode::Exclusive))
-            .await?;
+        let held = self.lock_two(ctx, (&parent, Mode::Shared), (&id, Mode::Exclusive)).await?;
         let mut put = self.start_writing(ctx, &store).await;
         if put.is_ok() {
             let layers = ctx.get(&store.cache).await.layers;
@@ -109,13 +102,7 @@ impl StoreProtocol for PerLayerLocks {
         let Some(layer) = layer else {
             return Err(Fail("ErrNotALayer".into()));
         };
-        let held = self
-            .lock_two(
-                ctx,
-                (&layer.id, Mode::Exclusive),
-                (&layer.parent, Mode::Exclusive),
-            )
-            .await?;
+        let held = self.lock_two(ctx, (&layer.id, Mode::Exclusive), (&layer.parent, Mode::Exclusive)).await?;
         let mut deleted = self.start_writing(ctx, &store).await;
         if deleted.is_ok() {
             let layers = ctx.get(&store.cache).await.layers;
@@ -167,8 +154,5 @@ impl StoreProtocol for PerLayerLocks {
 /// Its entry.
 #[must_use]
 pub fn entry() -> Entry {
-    Entry::of::<PerLayerLocks>(
-        "per_layer_locks",
-        "a lock file for each layer, as issue #421 proposed",
-    )
+    Entry::of::<PerLayerLocks>("per_layer_locks", "a lock file for each layer, as issue #421 proposed")
 }

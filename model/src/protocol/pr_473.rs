@@ -79,9 +79,7 @@ impl StoreProtocol for Pr473 {
         let graph = graph_lock();
         self.lock(ctx, &graph).await;
         if ctx.get(&graph_driver()).await.is_none() {
-            return ctx
-                .panic("invalid memory address or nil pointer dereference: s.graphDriver.Cleanup()")
-                .await;
+            return ctx.panic("invalid memory address or nil pointer dereference: s.graphDriver.Cleanup()").await;
         }
         self.touch(ctx, &graph).await;
         self.unlock(ctx, &graph).await;
@@ -92,8 +90,5 @@ impl StoreProtocol for Pr473 {
 /// Its entry.
 #[must_use]
 pub fn entry() -> Entry {
-    Entry::of::<Pr473>(
-        "pr_473",
-        "the pull request as proposed: a read-only and a read-write layer store",
-    )
+    Entry::of::<Pr473>("pr_473", "the pull request as proposed: a read-only and a read-write layer store")
 }

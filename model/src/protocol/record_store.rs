@@ -20,15 +20,8 @@ pub struct RecordStore {
 impl RecordStore {
     fn named(kind: &str) -> Self {
         let lock = Path::new(format!("root/vfs-{kind}/{kind}.lock"));
-        let document = Document {
-            path: Path::new(format!("root/vfs-{kind}/{kind}.json")),
-            lock: lock.clone(),
-        };
-        Self {
-            lockfile: Lockfile::at(&lock, false),
-            document,
-            cache: Cell::global(format!("{kind}.cache")),
-        }
+        let document = Document { path: Path::new(format!("root/vfs-{kind}/{kind}.json")), lock: lock.clone() };
+        Self { lockfile: Lockfile::at(&lock, false), document, cache: Cell::global(format!("{kind}.cache")) }
     }
 
     /// The image store.
@@ -45,11 +38,7 @@ impl RecordStore {
 }
 
 /// `newImageStore`, `newContainerStore`: under the write lock.
-pub async fn construct<P: LockfileProtocol + ?Sized>(
-    p: &P,
-    ctx: &Ctx,
-    store: &RecordStore,
-) -> Go<()> {
+pub async fn construct<P: LockfileProtocol + ?Sized>(p: &P, ctx: &Ctx, store: &RecordStore) -> Go<()> {
     p.get_lockfile(ctx, &store.lockfile.path, false).await?;
     p.lock(ctx, &store.lockfile).await;
     load(ctx, store).await;
@@ -64,11 +53,7 @@ pub async fn load(ctx: &Ctx, store: &RecordStore) {
 }
 
 /// `if modified, err := store.Modified(); modified || err != nil { store.Load() }`.
-pub async fn reload_if_modified<P: LockfileProtocol + ?Sized>(
-    p: &P,
-    ctx: &Ctx,
-    store: &RecordStore,
-) {
+pub async fn reload_if_modified<P: LockfileProtocol + ?Sized>(p: &P, ctx: &Ctx, store: &RecordStore) {
     if p.modified(ctx, &store.lockfile).await {
         load(ctx, store).await;
     }

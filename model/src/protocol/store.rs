@@ -1,9 +1,6 @@
 //! `store.go` at 9f889830f: which locks each call of the store takes, and in which order.
 
-#![allow(
-    async_fn_in_trait,
-    reason = "a call stays on its thread: no `Send` is wanted"
-)]
+#![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::layers::{self, Layer};
 use super::record_store::{self, RecordStore};
@@ -53,32 +50,16 @@ pub trait StoreProtocol: LayerStoreProtocol {
             Call::Names { id } => self.names(ctx, &id).await.map(|names| names.to_value()),
             Call::Lookup { name } => self.lookup(ctx, &name).await.map(Value::Text),
             Call::Exists { id } => Ok(Value::Bool(self.exists(ctx, &id).await)),
-            Call::Layers => self.layers(ctx).await.map(|layers| {
-                Value::List(
-                    layers
-                        .into_iter()
-                        .map(|layer| Value::Text(layer.id))
-                        .collect(),
-                )
-            }),
-            Call::PutLayer {
-                id,
-                parent,
-                names,
-                diff,
-            } => {
-                let layer = Layer {
-                    id,
-                    names,
-                    parent: parent.unwrap_or_default(),
-                    incomplete: false,
-                };
+            Call::Layers => self
+                .layers(ctx)
+                .await
+                .map(|layers| Value::List(layers.into_iter().map(|layer| Value::Text(layer.id)).collect())),
+            Call::PutLayer { id, parent, names, diff } => {
+                let layer = Layer { id, names, parent: parent.unwrap_or_default(), incomplete: false };
                 self.put_layer(ctx, layer, diff).await.map(Value::Text)
             }
             Call::DeleteLayer { id } => self.delete_layer(ctx, &id).await.map(|()| Value::Nil),
-            Call::SetNames { id, names } => {
-                self.set_names(ctx, &id, &names).await.map(|()| Value::Nil)
-            }
+            Call::SetNames { id, names } => self.set_names(ctx, &id, &names).await.map(|()| Value::Nil),
             Call::Diff { id } => self.diff(ctx, &id).await.map(|()| Value::Nil),
             Call::CloseDiff { id } => self.close_diff(ctx, &id).await.map(|()| Value::Nil),
             Call::Shutdown => self.shutdown(ctx).await.map(|()| Value::Nil),
@@ -94,10 +75,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
 
     /// `GetStore`: the store of this process, made at the first call (`load`).
     async fn get_store(&self, ctx: &Ctx) -> Go<()> {
-        let stores_lock = CellName {
-            object: None,
-            field: "storesLock".into(),
-        };
+        let stores_lock = CellName { object: None, field: "storesLock".into() };
         let stores: Cell<bool> = Cell::global("stores");
         ctx.mutex_lock(&stores_lock).await;
         let mut result = Ok(());
@@ -161,12 +139,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
     }
 
     /// The end of `LayerStore`: makes a layer store and stores it in `field`.
-    async fn make_layer_store(
-        &self,
-        ctx: &Ctx,
-        field: &Cell<Option<LayerStore>>,
-        with_mounts: bool,
-    ) -> Go<LayerStore> {
+    async fn make_layer_store(&self, ctx: &Ctx, field: &Cell<Option<LayerStore>>, with_mounts: bool) -> Go<LayerStore> {
         self.get_graph_driver(ctx).await;
         let store = self.new_layer_store(ctx, with_mounts).await?;
         ctx.set(field, &Some(store.clone())).await;
@@ -272,13 +245,9 @@ pub trait StoreProtocol: LayerStoreProtocol {
         self.lock(ctx, &containers.lockfile).await;
         record_store::reload_if_modified(self, ctx, &containers).await;
         let id = layer.id.clone();
-        let parent_known = layer.parent.is_empty()
-            || layers::lookup(&ctx.get(&store.cache).await.layers, &layer.parent).is_some();
-        let put = if parent_known {
-            self.put(ctx, &store, layer, diff).await
-        } else {
-            Err(Fail::layer_unknown())
-        };
+        let parent_known =
+            layer.parent.is_empty() || layers::lookup(&ctx.get(&store.cache).await.layers, &layer.parent).is_some();
+        let put = if parent_known { self.put(ctx, &store, layer, diff).await } else { Err(Fail::layer_unknown()) };
         self.unlock(ctx, &containers.lockfile).await;
         self.unlock(ctx, &store.lockfile).await;
         put.map(|()| id)
@@ -296,9 +265,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
         let layers = ctx.get(&store.cache).await.layers;
         let deleted = match layers::lookup(&layers, id).map(|layer| layer.id.clone()) {
             None => Err(Fail("ErrNotALayer".into())),
-            Some(id) if layers.iter().any(|layer| layer.parent == id) => {
-                Err(Fail("ErrLayerHasChildren".into()))
-            }
+            Some(id) if layers.iter().any(|layer| layer.parent == id) => Err(Fail("ErrLayerHasChildren".into())),
             Some(id) => self.delete(ctx, &store, &id).await,
         };
         self.unlock(ctx, &containers.lockfile).await;
@@ -311,8 +278,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
     async fn set_names(&self, ctx: &Ctx, id: &str, names: &[String]) -> Go<()> {
         let store = self.layer_store(ctx).await?;
         self.start_writing(ctx, &store).await?;
-        let known =
-            layers::lookup(&ctx.get(&store.cache).await.layers, id).map(|layer| layer.id.clone());
+        let known = layers::lookup(&ctx.get(&store.cache).await.layers, id).map(|layer| layer.id.clone());
         let set = match known {
             Some(id) => self.set_layer_names(ctx, &store, &id, names).await,
             None => Err(Fail::layer_unknown()),
@@ -332,8 +298,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
             self.unlock(ctx, &store.lockfile).await;
             return Err(Fail::layer_unknown());
         }
-        ctx.set(&Cell::global(format!("diff[{id}]")), &Some(store))
-            .await;
+        ctx.set(&Cell::global(format!("diff[{id}]")), &Some(store)).await;
         Ok(())
     }
 
@@ -361,23 +326,14 @@ pub trait StoreProtocol: LayerStoreProtocol {
     /// The part of `Shutdown` under both locks.
     async fn shut_layers_down(&self, ctx: &Ctx, store: &LayerStore, graph: &Lockfile) -> Go<()> {
         self.start_writing(ctx, store).await?;
-        let mounted = ctx
-            .get(&store.cache)
-            .await
-            .mounts
-            .iter()
-            .any(|(_, count)| *count > 0);
+        let mounted = ctx.get(&store.cache).await.mounts.iter().any(|(_, count)| *count > 0);
         if !mounted {
             ctx.get(&graph_driver()).await; // graphDriver.Cleanup()
             self.touch(ctx, graph).await;
             self.touch(ctx, &store.lockfile).await;
         }
         self.unlock(ctx, &store.lockfile).await;
-        if mounted {
-            Err(Fail("ErrLayerUsedByContainer".into()))
-        } else {
-            Ok(())
-        }
+        if mounted { Err(Fail("ErrLayerUsedByContainer".into())) } else { Ok(()) }
     }
 
     /// `ShutdownRO`, which only the pull request has.

@@ -1,0 +1,171 @@
+//! The memory of one process: plain cells, objects, Go's `sync.Mutex` and `sync.RWMutex`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::op::{CellName, Mode, Op, Outcome};
+use crate::value::{Object, Value};
+
+/// What became of an attempt to perform an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is done.
+    Done(Outcome),
+    /// The thread has joined those who wait; that was a step. The same attempt later finishes it.
+    Waits,
+    /// It cannot go on now: no step, and nothing has changed.
+    Blocked,
+}
+
+/// The state of a Go `sync.RWMutex` (src/sync/rwmutex.go).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RwState {
+    /// How many readers are inside.
+    pub readers: u32,
+    /// The writer that is inside or has announced itself; a second writer does not get as far.
+    pub writer: Option<Writer>,
+    /// Readers that came after the announcement. They wait for this writer and no other: its `Unlock` lets all of them in.
+    pub late_readers: BTreeSet<u32>,
+    /// Readers that an `Unlock` has let in and that do not know it yet; they count as `readers`.
+    pub admitted: BTreeSet<u32>,
+}
+
+/// The writer of a [`RwState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Writer {
+    /// Its thread.
+    pub thread: u32,
+    /// Whether it is inside, or still waits for the readers that came before it.
+    pub inside: bool,
+}
+
+/// The memory of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Memory {
+    /// What each cell holds; one that holds `Nil` is not listed.
+    pub cells: BTreeMap<CellName, Value>,
+    /// Which thread has each mutex that is locked.
+    pub mutexes: BTreeMap<CellName, u32>,
+    /// Each `RWMutex` that is not free.
+    pub rw_mutexes: BTreeMap<CellName, RwState>,
+}
+
+impl Memory {
+    /// Attempts an operation on cells and mutexes for `thread`. `None` for an operation that is none of the memory's.
+    ///
+    /// # Panics
+    /// On `Unlock` of a mutex that is not locked, which is a fatal error in Go and a mistake of the protocol here.
+    pub fn attempt(&mut self, thread: u32, op: &Op) -> Option<Progress> {
+        Some(match op {
+            Op::Get { cell } => Progress::Done(Outcome::Value(self.cells.get(cell).cloned().unwrap_or_default())),
+            Op::Set { cell, value } => {
+                match value {
+                    Value::Nil => self.cells.remove(cell),
+                    value => self.cells.insert(cell.clone(), value.clone()),
+                };
+                Progress::Done(Outcome::Done)
+            }
+            Op::MutexLock { mutex } => {
+                if self.mutexes.contains_key(mutex) {
+                    return Some(Progress::Blocked);
+                }
+                self.mutexes.insert(mutex.clone(), thread);
+                Progress::Done(Outcome::Done)
+            }
+            Op::MutexUnlock { mutex } => {
+                assert!(self.mutexes.remove(mutex).is_some(), "sync: unlock of unlocked mutex {mutex}");
+                Progress::Done(Outcome::Done)
+            }
+            Op::RwLock { mutex, mode } => self.rw_lock(thread, mutex, *mode),
+            Op::RwUnlock { mutex, mode } => self.rw_unlock(mutex, *mode),
+            _ => return None,
+        })
+    }
+
+    /// `RLock`: `readerCount.Add(1) < 0` means that a writer is announced; wait for it.
+    /// `Lock`: first `w.Lock()` against other writers, then announce, then wait for the readers inside.
+    fn rw_lock(&mut self, thread: u32, mutex: &CellName, mode: Mode) -> Progress {
+        let state = self.rw_mutexes.entry(mutex.clone()).or_default();
+        match mode {
+            Mode::Shared if state.admitted.remove(&thread) => Progress::Done(Outcome::Done),
+            Mode::Shared if state.writer.is_none() => {
+                state.readers += 1;
+                Progress::Done(Outcome::Done)
+            }
+            Mode::Shared if state.late_readers.insert(thread) => Progress::Waits,
+            Mode::Shared => Progress::Blocked,
+            Mode::Exclusive => match &mut state.writer {
+                None => {
+                    let inside = state.readers == 0;
+                    state.writer = Some(Writer { thread, inside });
+                    if inside { Progress::Done(Outcome::Done) } else { Progress::Waits }
+                }
+                Some(writer) if writer.thread == thread && !writer.inside && state.readers == 0 => {
+                    writer.inside = true;
+                    Progress::Done(Outcome::Done)
+                }
+                Some(_) => Progress::Blocked,
+            },
+        }
+    }
+
+    /// `RUnlock`: one reader less. `Unlock`: every reader that waits is let in before the next writer may announce itself.
+    fn rw_unlock(&mut self, mutex: &CellName, mode: Mode) -> Progress {
+        let state = self.rw_mutexes.entry(mutex.clone()).or_default();
+        match mode {
+            Mode::Shared => {
+                assert!(state.readers > 0, "sync: RUnlock of unlocked RWMutex {mutex}");
+                state.readers -= 1;
+            }
+            Mode::Exclusive => {
+                assert!(state.writer.is_some_and(|writer| writer.inside), "sync: Unlock of unlocked RWMutex {mutex}");
+                state.writer = None;
+                state.admitted = std::mem::take(&mut state.late_readers);
+                state.readers += u32::try_from(state.admitted.len()).unwrap_or(u32::MAX);
+            }
+        }
+        if *state == RwState::default() {
+            self.rw_mutexes.remove(mutex);
+        }
+        Progress::Done(Outcome::Done)
+    }
+
+    /// The smallest object that neither the cells nor `held` point to, so that a new one is like the one before it.
+    #[must_use]
+    pub fn fresh_object(&self, held: &BTreeSet<Object>) -> Object {
+        let mut used = held.clone();
+        for value in self.cells.values() {
+            objects_in(value, &mut used);
+        }
+        let free = (0..).map(Object).find(|object| !used.contains(object));
+        free.unwrap_or(Object(u32::MAX))
+    }
+
+    /// Forgets the cells of objects that nothing points to any more: neither `held`, nor a cell that stays.
+    pub fn collect(&mut self, held: &BTreeSet<Object>) {
+        if self.cells.keys().all(|name| name.object.is_none()) {
+            return;
+        }
+        let mut live = held.clone();
+        loop {
+            let before = live.len();
+            for (name, value) in &self.cells {
+                if name.object.is_none_or(|object| live.contains(&object)) {
+                    objects_in(value, &mut live);
+                }
+            }
+            if live.len() == before {
+                break;
+            }
+        }
+        self.cells.retain(|name, _| name.object.is_none_or(|object| live.contains(&object)));
+    }
+}
+
+/// Adds the objects that `value` points to.
+pub fn objects_in(value: &Value, into: &mut BTreeSet<Object>) {
+    value.walk(&mut |leaf| {
+        if let Value::Object(object) = leaf {
+            into.insert(*object);
+        }
+    });
+}
