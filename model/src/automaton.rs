@@ -58,8 +58,8 @@ pub enum LearnError {
         /// What it asked for then.
         second: String,
     },
-    /// A loop without a `loop_head`, or one that does nothing else.
-    #[error("protocol {protocol}, call `{call}`: more than {OUTCOMES_MAX} operations; a loop needs a `loop_head`")]
+    /// A loop without a `Loop::top`, or one that does nothing else.
+    #[error("protocol {protocol}, call `{call}`: more than {OUTCOMES_MAX} operations; a loop needs a `Loop::top`")]
     Endless {
         /// The protocol's name.
         protocol: &'static str,
