@@ -101,8 +101,8 @@ impl Disk {
             Op::Lock { file, mode, wait } => {
                 let request = if *wait && waiting == Waiting::Kernel { Request::Wait } else { Request::Try };
                 let descriptor = self.descriptor(file)?;
-                let result = sys::set_lock(&*descriptor, *mode, request)
-                    .map_err(HarnessError::io("lock", self.at(file)))?;
+                let result =
+                    sys::set_lock(&*descriptor, *mode, request).map_err(HarnessError::io("lock", self.at(file)))?;
                 if *wait && result == LockResult::WouldBlock {
                     return Ok(Some(Attempt::Waits));
                 }
@@ -188,11 +188,9 @@ impl Disk {
     pub(crate) fn read(&self, document: &Path) -> Result<Value, HarnessError> {
         let path = self.at(document);
         match fs::read(&path) {
-            Ok(text) => self
-                .state()
-                .records
-                .decode(document, &text)
-                .map_err(|problem| HarnessError::Document { path, problem }),
+            Ok(text) => {
+                self.state().records.decode(document, &text).map_err(|problem| HarnessError::Document { path, problem })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Value::Nil),
             Err(error) => Err(HarnessError::io("read", path)(error)),
         }
@@ -252,6 +250,11 @@ impl Disk {
     pub fn put(&self, document: &Path, value: &Value) -> Result<(), HarnessError> {
         self.write_temporary(document, value)?;
         self.rename(document, &Value::Nil, value)
+    }
+
+    /// Makes an empty lock file, likewise.
+    pub(crate) fn touch(&self, file: &Path) -> Result<(), HarnessError> {
+        self.open_lock_file(file).map(drop)
     }
 
     /// Writes a fresh stamp into a lock file and closes it, likewise. Returns the stamp's bytes.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lockproof_model::ctx::ProtocolError;
+use lockproof_model::step::ModelError;
 
 /// A run of real processes that did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum HarnessError {
     /// The protocol made a mistake.
     #[error("failed to run the protocol: {0}")]
     Protocol(#[from] ProtocolError),
+    /// The schedule is not possible in the model, or the model has a limit.
+    #[error("failed to follow the schedule in the model: {0}")]
+    Model(#[from] ModelError),
     /// A worker said so, or ended, or answered something else than it was asked.
     #[error("failed to go on with process {process} (pid {pid}): {problem}")]
     Worker {
@@ -58,6 +62,9 @@ pub enum HarnessError {
         /// How far it went.
         at: String,
     },
+    /// A mistake of the protocol that shows when the model starts.
+    #[error("failed to learn the protocol: {0}")]
+    Learn(#[from] lockproof_model::automaton::LearnError),
     /// A system that real processes cannot run.
     #[error("failed to start: {0}")]
     Refused(String),

@@ -22,7 +22,11 @@ pub mod guardian;
 pub mod kernel;
 pub mod probe;
 pub mod process;
+pub mod replay;
+pub mod shown;
 pub mod stamps;
+mod store;
+/// x
 pub mod stress;
 pub mod sys;
 mod thread;
@@ -32,6 +36,7 @@ pub mod worker;
 use std::path::PathBuf;
 
 pub use error::HarnessError;
+pub use wire::{BlockedRequest, StillWaiting};
 
 /// Starts real processes: it knows which program they are.
 #[derive(Clone, Debug)]

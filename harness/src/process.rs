@@ -108,9 +108,7 @@ impl Worker {
                 return match serde_json::from_slice(&line) {
                     Ok(Answer::Trouble { problem }) => Err(self.problem(problem)),
                     Ok(answer) => Ok(answer),
-                    Err(error) => {
-                        Err(self.problem(format!("it says {:?}: {error}", String::from_utf8_lossy(&line))))
-                    }
+                    Err(error) => Err(self.problem(format!("it says {:?}: {error}", String::from_utf8_lossy(&line)))),
                 };
             }
             let left = until.saturating_duration_since(Instant::now());

@@ -277,7 +277,8 @@ fn push_request(requests: &Mutex<Vec<BlockedRequest>>, thread: u32, file: Path, 
     requests.len() - 1
 }
 
-fn hex(bytes: &Bytes) -> String {
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &Bytes) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
