@@ -26,7 +26,6 @@ pub mod replay;
 pub mod shown;
 pub mod stamps;
 mod store;
-/// x
 pub mod stress;
 pub mod sys;
 mod thread;

@@ -1,5 +1,6 @@
 //! What a worker and its parent say to each other: one JSON object a line, on the worker's stdin and stdout.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lockproof_model::call::{Call, Reply};
@@ -197,14 +198,17 @@ pub(crate) struct Ran {
     /// How many calls returned.
     pub(crate) calls: u64,
     /// How many of them failed, and how.
-    pub(crate) failures: Vec<(String, u64)>,
-    /// How long it ran, in microseconds.
-    pub(crate) micros: u64,
+    pub(crate) failures: BTreeMap<String, u64>,
+    /// How long it ran, in nanoseconds.
+    pub(crate) ran_ns: u64,
     /// The locks that it was granted.
     pub(crate) waits: Vec<Waits>,
     /// The requests that were still waiting at the end.
     pub(crate) waiting: Vec<StillWaiting>,
-    /// What the calls of each thread returned in the last round of its script, in order; the calls before it first.
+    /// How many threads had not ended in time.
+    pub(crate) unfinished: u32,
+    /// What the calls of each thread returned in the last round of its script, in order; of the first thread, the calls
+    /// made before come first.
     pub(crate) replies: Vec<Vec<(Call, Reply)>>,
     /// The message of a panic.
     pub(crate) panic: Option<String>,
@@ -215,8 +219,8 @@ pub(crate) struct Ran {
 pub(crate) struct Waits {
     pub(crate) file: Path,
     pub(crate) mode: Mode,
-    /// Waits in microseconds: pairs of a value and how often it was recorded.
-    pub(crate) micros: Vec<(u64, u64)>,
+    /// Waits in nanoseconds: pairs of a value and how often it was recorded.
+    pub(crate) wait_ns: Vec<(u64, u64)>,
     /// Grants to others between request and grant, likewise.
     pub(crate) overtakes: Vec<(u64, u64)>,
     /// How often the kernel answered `EDEADLK`.
@@ -230,8 +234,8 @@ pub struct StillWaiting {
     pub file: Path,
     /// The mode.
     pub mode: Mode,
-    /// For how long it has been waiting, in microseconds.
-    pub micros: u64,
+    /// For how long it has been waiting, in nanoseconds.
+    pub wait_ns: u64,
     /// How many grants of the lock there were meanwhile.
     pub overtakes: u64,
 }
