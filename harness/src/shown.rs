@@ -16,7 +16,7 @@ use lockproof_model::trace::Effect;
 use lockproof_model::value::{Datum, Value};
 
 use crate::kernel::KernelLock;
-use crate::replay::{ReplayReport, Taken};
+use crate::replay::{ReplayReport, Taken, Unfinished};
 
 /// What real processes showed of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,33 +173,71 @@ impl ReplayReport {
         None
     }
 
+    /// The threads that nobody can ever help: each waits for a process, its own or another's, of which no thread is left
+    /// but such ones. `EDEADLK` alone says less: the kernel gives it where another thread could still give way.
+    fn lost_threads(&self) -> Vec<&Unfinished> {
+        let mut lost: Vec<&Unfinished> = self.unfinished.iter().filter(|thread| thread.stuck).collect();
+        loop {
+            let has_others = |process: u8| {
+                let free = |thread: &&Unfinished| thread.process == process && !lost.contains(thread);
+                self.unfinished.iter().any(|thread| free(&thread)) || self.idle.iter().any(|(idle, _)| *idle == process)
+            };
+            let stays = |thread: &&Unfinished| match &thread.op {
+                Op::Lock { .. } => !thread.holders.iter().any(|holder| has_others(*holder)),
+                _ => !has_others(thread.process),
+            };
+            let staying: Vec<&Unfinished> = lost.iter().copied().filter(stays).collect();
+            if staying.len() == lost.len() {
+                return lost;
+            }
+            lost = staying;
+        }
+    }
+
     fn deadlock(&self) -> Option<String> {
-        let stuck: Vec<_> = self.unfinished.iter().filter(|thread| thread.stuck).collect();
-        if stuck.is_empty() {
+        let mut lost = self.lost_threads();
+        if lost.is_empty() {
+            // Others go on for ever, and nobody in the cycle touches what these wait for.
+            lost = self.unfinished.iter().filter(|thread| self.is_forgotten(thread)).collect();
+        }
+        if lost.is_empty() {
             return None;
         }
+        let mut parts: Vec<String> =
+            lost.iter().map(|thread| format!("pid {} stands before {}", thread.pid, short(&thread.op))).collect();
         if let Some(kernel) = &self.kernel {
-            if kernel.requests.iter().any(|(_, _, request)| request.granted) {
+            let mine = |pid: u32| lost.iter().any(|thread| thread.pid == pid);
+            if kernel.requests.iter().any(|(_, pid, request)| request.granted && mine(*pid)) {
                 return None;
             }
-            let mut parts: Vec<String> =
-                kernel.blocked().map(|lock| format!("pid {} waits for {}", lock.pid, name(lock))).collect();
+            parts.extend(
+                kernel.blocked().map(|lock| format!("the kernel lets pid {} wait for {}", lock.pid, name(lock))),
+            );
             for (_, pid, request) in kernel.requests.iter().filter(|(_, _, request)| request.deadlocks > 0) {
                 let (times, file) = (request.deadlocks, request.file.file_name());
-                parts.push(format!("pid {pid} asks for {file} and gets EDEADLK, {times} times in {:?}", kernel.waited));
+                parts.push(format!("it answers pid {pid} EDEADLK for {file}, {times} times in {:?}", kernel.waited));
             }
-            // Waiting alone is no deadlock: whoever holds the lock must be stuck, too.
-            let free = self.unfinished.iter().any(|thread| !thread.stuck);
-            if kernel.deadlocks() > 0 || !free {
-                return Some(format!("in the kernel: {}", parts.join("; ")));
-            }
-            return None;
         }
-        let all = stuck.len() == self.unfinished.len();
-        all.then(|| {
-            let each = stuck.iter().map(|thread| format!("pid {} before {}", thread.pid, short(&thread.op)));
-            format!("nobody can go on: {}", each.collect::<Vec<_>>().join("; "))
-        })
+        Some(parts.join("; "))
+    }
+
+    /// Whether a thread that is stuck took no step in the cycle, and nobody else was granted what it waits for.
+    fn is_forgotten(&self, thread: &Unfinished) -> bool {
+        let mut cycle = self.steps.iter().filter(|taken| taken.round.is_some()).peekable();
+        let wanted = |op: &Op| match (op, &thread.op) {
+            (Op::Lock { file, .. }, Op::Lock { file: other, .. }) => {
+                self.system.inode(file) == self.system.inode(other)
+            }
+            (op, other) => op == other,
+        };
+        thread.stuck
+            && cycle.peek().is_some()
+            && cycle.all(|taken| {
+                let others = !matches!(taken.real.step, Step::Run { process, thread: number, .. }
+                    if (process, number) == (thread.process, thread.thread));
+                let same_memory = taken.pid == thread.pid || matches!(thread.op, Op::Lock { .. });
+                others && !(same_memory && taken.real.op.as_ref().is_some_and(wanted))
+            })
     }
 
     fn starvation(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use lockproof_model::machine::Machine;
 use lockproof_model::op::{LockResult, Mode, Note, Op, Outcome, Path};
 use lockproof_model::schedule::{Schedule, Step};
 use lockproof_model::state::{Life, Local};
+use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 use lockproof_model::trace::{Effect, Event};
 use lockproof_model::value::Value;
@@ -112,6 +113,7 @@ impl<'s> Lockstep<'s> {
             documents: BTreeMap::new(),
             held: Vec::new(),
             unfinished: Vec::new(),
+            idle: Vec::new(),
             kernel: None,
             panics: Vec::new(),
             times_set: 0,
@@ -154,7 +156,10 @@ impl<'s> Lockstep<'s> {
         }
         let index = usize::from(step.process());
         let before = self.machine.state.locals.get(index).cloned();
-        let model = self.machine.step(step)?;
+        let model = self.machine.step(step).map_err(|error| match error {
+            ModelError::Impossible { why, .. } => ModelError::Impossible { number, why },
+            other => other,
+        })?;
         let ends_process = before.is_some_and(|before| self.ends_process(&before, &model));
         let taken = match step {
             Step::Kill { process } => Some(self.kill(usize::from(process), number, round, &model)?),
@@ -520,8 +525,20 @@ impl<'s> Lockstep<'s> {
                     self.note_locks(process, thread, &op, said.did.as_ref())?;
                 }
                 let pid = self.worker(process)?.pid();
+                let mut holders = Vec::new();
+                if let Op::Lock { file, mode, .. } = &op {
+                    let inode = self.report.system.inode(file);
+                    holders = Blocked(&self.parties).holders(process, &inode, *mode);
+                }
+                let holders = holders.into_iter().map(narrow_index).collect();
                 let (process, thread) = (narrow_index(process), narrow(thread));
-                self.report.unfinished.push(Unfinished { process, thread, pid, op, stuck });
+                self.report.unfinished.push(Unfinished { process, thread, pid, op, stuck, holders });
+            }
+        }
+        for pending in self.machine.pending() {
+            let me = (pending.process, pending.thread);
+            if !self.report.unfinished.iter().any(|thread| (thread.process, thread.thread) == me) {
+                self.report.idle.push(me);
             }
         }
         Ok(())

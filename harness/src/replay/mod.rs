@@ -119,6 +119,8 @@ pub struct Unfinished {
     pub op: Op,
     /// Whether it was tried once more at the very end, and could not go on. Only operations that wait are tried.
     pub stuck: bool,
+    /// The processes that really hold the lock that it waits for, from 0.
+    pub holders: Vec<u8>,
 }
 
 /// What the kernel says when those who wait really wait.
@@ -164,8 +166,10 @@ pub struct ReplayReport {
     pub documents: BTreeMap<Path, Value>,
     /// The locks that are held at the end, by the kernel's account.
     pub held: Vec<KernelLock>,
-    /// The threads that are not done.
+    /// The threads that are in a call.
     pub unfinished: Vec<Unfinished>,
+    /// The threads that still have calls to make, and are in none: process and thread, from 0.
+    pub idle: Vec<(u8, u8)>,
     /// What the kernel said when those who wait really waited.
     pub kernel: Option<KernelAccount>,
     /// Messages of panics, with the number of the step.
