@@ -1,7 +1,8 @@
 //! One verdict, as every report of verdicts takes it.
 
 use lockproof_model::property::Property;
-use lockproof_model::verdict::Verdict;
+use lockproof_model::trace::Trace;
+use lockproof_model::verdict::{Extent, Finding, Verdict};
 
 /// A verdict on one property of one scenario under one protocol, by one engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,39 @@ pub struct Row {
 }
 
 impl Row {
+    /// The row of what an engine found, of which nothing is expected yet.
+    #[must_use]
+    pub fn of_finding(
+        scenario: &str,
+        protocol: &str,
+        engine: &str,
+        finding: &Finding,
+        extent: Extent,
+        seconds: f64,
+    ) -> Self {
+        Self {
+            scenario: scenario.into(),
+            protocol: protocol.into(),
+            property: finding.property,
+            engine: engine.into(),
+            verdict: finding.verdict.clone(),
+            expected: None,
+            as_expected: true,
+            states: extent.states,
+            schedules: extent.executions,
+            seconds,
+            schedule: finding.trace.as_ref().map(Trace::schedule).map(|schedule| schedule.to_string()),
+            detail: finding.detail.clone(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// The row with the verdict that is expected, which is as expected if it is that very one.
+    #[must_use]
+    pub fn expecting(self, verdict: &str) -> Self {
+        Self { as_expected: self.verdict.name() == verdict, expected: Some(verdict.to_owned()), ..self }
+    }
+
     /// What bound, sample or limit the verdict rests on, of those that rest on one.
     #[must_use]
     pub fn limit(&self) -> Option<&str> {
@@ -189,6 +223,20 @@ pub(crate) mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_becomes_a_row() {
+        let trace = Some(crate::traces::lasso());
+        let detail = "W(layers)".to_owned();
+        let property = Property::NoStarvationWeak;
+        let finding = Finding { property, verdict: Verdict::Violated, detail, trace };
+        let extent = Extent { states: 12, transitions: 30, executions: 0 };
+        let row = Row::of_finding("writer-starvation", "v1_24", "explore", &finding, extent, 0.5);
+        assert_eq!(row.schedule.as_deref(), Some("lk1:B.A~C.B2.C-57e1dd8d"));
+        assert_eq!((row.states, row.as_expected, row.expected.as_deref()), (12, true, None));
+        assert!(row.clone().expecting("violated").as_expected);
+        assert_eq!(row.expecting("proved").surprise(), "violated, expected proved");
+    }
 
     #[test]
     fn lines_are_grouped_by_scenario_and_property() {

@@ -92,12 +92,18 @@ pub(crate) fn tell(trace: &Trace, processes: &[String], verbose: bool) -> Story 
     let busy: BTreeSet<Lane> = trace.cycle.iter().map(lane).collect();
     let waiting = teller.ledger.waiting.iter().filter(|(lane, _)| !busy.contains(lane));
     let waiting = waiting.map(|(&lane, op)| teller.still_waiting(lane, op)).collect();
+    let (mut cycle, mut folded) = (teller.items, teller.folded);
+    if cycle.is_empty() && !trace.cycle.is_empty() {
+        // All of the cycle is inside a process: that is what there is to tell.
+        cycle = tell(trace, processes, true).cycle;
+        folded -= trace.cycle.len();
+    }
     Story {
         items,
+        cycle,
         is_lasso: !trace.cycle.is_empty(),
-        folded: teller.folded,
+        folded,
         waiting,
-        cycle: teller.items,
         lanes: lanes.iter().map(|&lane| names.lane(lane)).collect(),
     }
 }
@@ -427,4 +433,70 @@ fn cell_name(cell: &CellName) -> String {
     let (head, path) = name.split_once('[').map_or(("", name.as_str()), |(head, path)| (head, path));
     let bracket = if head.is_empty() { "" } else { "[" };
     clean(&format!("{head}{bracket}{}", path.rsplit('/').next().unwrap_or(path))).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traces::{close, done, granted, lock, value};
+
+    fn texts(events: Vec<Event>) -> Vec<String> {
+        let story = tell(&Trace { events, cycle: Vec::new() }, &[], false);
+        story.items.into_iter().map(|item| item.text).collect()
+    }
+
+    #[test]
+    fn a_probe_that_drops_a_lock_is_told() {
+        let file = Path::new("root/storage.lock");
+        let probe = || done(0, Op::Probe { file: file.clone() });
+        assert_eq!(
+            texts(vec![probe(), lock(0, &file, Mode::Shared, granted()), probe(), close(0, &file)]),
+            ["R(graph) granted", "opens and closes storage.lock, which drops R(graph)"]
+        );
+    }
+
+    #[test]
+    fn a_refused_lock_says_who_has_it_and_a_converted_one_what_it_was() {
+        let file = Path::new("run/mountpoints.lock");
+        let refused = Effect::Done(Outcome::Locked(LockResult::WouldBlock));
+        assert_eq!(
+            texts(vec![
+                lock(0, &file, Mode::Shared, granted()),
+                lock(1, &file, Mode::Exclusive, refused),
+                lock(0, &file, Mode::Exclusive, granted()),
+            ]),
+            ["R(mounts) granted", "W(mounts) refused (EAGAIN), held by P1", "W(mounts) granted, was R"]
+        );
+    }
+
+    #[test]
+    fn two_lock_files_of_one_short_name_are_called_by_their_paths() {
+        let (file, alias) = (Path::new("root/layers.lock"), Path::new("link/layers.lock"));
+        assert_eq!(
+            texts(vec![lock(0, &file, Mode::Shared, granted()), lock(1, &alias, Mode::Shared, granted())]),
+            ["R(root/layers.lock) granted", "R(link/layers.lock) granted"]
+        );
+    }
+
+    #[test]
+    fn a_lock_and_its_release_are_one_item_if_nothing_comes_between() {
+        let file = Path::new("root/userns.lock");
+        let pair = || [lock(0, &file, Mode::Shared, granted()), close(0, &file)];
+        let [first, second] = pair();
+        let stamp = value(1, Op::ReadStamp { file: file.clone() }, Value::Nil);
+        assert_eq!(texts(pair().into()), ["R(userns) granted, U(userns)"]);
+        assert_eq!(
+            texts(vec![first, stamp, second]),
+            ["R(userns) granted", "Modified? stamp(userns) was never written", "U(userns)"]
+        );
+    }
+
+    #[test]
+    fn a_cycle_inside_a_process_is_told() {
+        let round = Op::LoopHead { label: "retry".into(), values: Value::Nil };
+        let trace = Trace { events: vec![done(0, round.clone())], cycle: vec![done(0, round)] };
+        let story = tell(&trace, &[], false);
+        assert_eq!((story.items.len(), story.folded), (0, 1));
+        assert_eq!(story.cycle[0].text, "begins a round of retry");
+    }
 }

@@ -144,23 +144,23 @@ fn thread(thread: u8, event: Event) -> Event {
     Event { step: Step::Run { process: event.step.process(), thread, branch: 0 }, ..event }
 }
 
-fn lock(process: u8, file: &Path, mode: Mode, effect: Effect) -> Event {
+pub(crate) fn lock(process: u8, file: &Path, mode: Mode, effect: Effect) -> Event {
     event(process, Op::Lock { file: file.clone(), mode, wait: true }, effect)
 }
 
-fn granted() -> Effect {
+pub(crate) fn granted() -> Effect {
     Effect::Done(Outcome::Locked(LockResult::Granted))
 }
 
-fn close(process: u8, file: &Path) -> Event {
+pub(crate) fn close(process: u8, file: &Path) -> Event {
     event(process, Op::Close { file: file.clone() }, Effect::Done(Outcome::Done))
 }
 
-fn done(process: u8, op: Op) -> Event {
+pub(crate) fn done(process: u8, op: Op) -> Event {
     event(process, op, Effect::Done(Outcome::Done))
 }
 
-fn value(process: u8, op: Op, value: Value) -> Event {
+pub(crate) fn value(process: u8, op: Op, value: Value) -> Event {
     event(process, op, Effect::Done(Outcome::Value(value)))
 }
 
