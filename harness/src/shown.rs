@@ -365,19 +365,30 @@ impl ReplayReport {
         if killed { self.deadlock() } else { None }
     }
 
-    fn disorder(&self) -> Option<String> {
+    /// The pairs of locks that were really taken, the second while the same thread held the first: with the step at
+    /// which the second was asked for.
+    #[must_use]
+    pub fn lock_orders(&self) -> BTreeMap<(Path, Path), usize> {
         let mut holds = Holds::default();
-        let mut after: BTreeMap<Path, BTreeSet<Path>> = BTreeMap::new();
+        let mut orders = BTreeMap::new();
         for taken in &self.steps {
             for note in &taken.real.notes {
                 if let Note::Acquire(path, _) = note {
                     let wanted = self.system.inode(path);
                     for (held, _) in holds.of(taken) {
-                        after.entry(held.clone()).or_default().insert(wanted.clone());
+                        orders.entry((held.clone(), wanted.clone())).or_insert(taken.number);
                     }
                 }
             }
             holds.follow(taken, &self.system);
+        }
+        orders
+    }
+
+    fn disorder(&self) -> Option<String> {
+        let mut after: BTreeMap<Path, BTreeSet<Path>> = BTreeMap::new();
+        for (held, wanted) in self.lock_orders().into_keys() {
+            after.entry(held).or_default().insert(wanted);
         }
         let cycle = after.keys().find_map(|start| cycle_from(&after, start))?;
         let names: Vec<&str> = cycle.iter().map(Path::file_name).collect();

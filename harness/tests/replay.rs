@@ -70,7 +70,7 @@ fn a_deadlock_really_blocks_by_the_kernels_account() {
 }
 
 #[test]
-fn a_killed_process_leaves_its_file_and_no_lock() {
+fn a_killed_process_holds_no_lock_and_the_others_go_on() {
     let mut writer = process("writer", "v1_24", vec![vec![put("x", None)]]);
     writer.may_crash = true;
     let mut system = system(&["a"], vec![writer, process("reader", "v1_24", vec![vec![exists("x")]])]);

@@ -16,7 +16,7 @@ fn print(report: &ProcessReport) {
     println!("{}: {} runs, {} calls, {:.0} calls/s", report.name, report.runs, report.calls, report.calls_per_second);
     for wait in &report.waits {
         println!(
-            "  {} {:?}: {} grants, p50 {:?}, p99 {:?}, max {:?}, overtaken p99 {}, max {}, EDEADLK {}",
+            "  {} {:?}: {} grants, p50 {:?}, p99 {:?}, max {:?}, overtaken p99 {}, max {}, in all {}, EDEADLK {}",
             wait.file,
             wait.mode,
             wait.grants(),
@@ -25,6 +25,7 @@ fn print(report: &ProcessReport) {
             wait.wait_max(),
             wait.overtakes.value_at_quantile(0.99),
             wait.overtakes.max(),
+            wait.passed(),
             wait.deadlocks
         );
     }

@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lockproof_model::call::Call;
 use lockproof_model::machine::Machine;
-use lockproof_model::op::{LockResult, Mode, Note, Op, Outcome, Path};
+use lockproof_model::op::{LockResult, Note, Op, Outcome, Path};
 use lockproof_model::schedule::{Schedule, Step};
 use lockproof_model::state::{Life, Local};
 use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 use lockproof_model::trace::{Effect, Event};
 use lockproof_model::value::Value;
-use lockproof_model::world::locks::{Waits, closes_cycle};
+use lockproof_model::world::locks::closes_cycle;
 
 use super::clock::Ticks;
-use super::rename::{Names, StampNames, same_op, same_outcome};
-use super::{CallMade, KernelAccount, Parting, ReplayOptions, ReplayReport, Taken, Unfinished};
+use super::party::{Blocked, Party};
+use super::rename::{StampNames, same_op, same_outcome};
+use super::{CallMade, Parting, ReplayOptions, ReplayReport, Taken};
 use crate::Harness;
 use crate::disk::Disk;
 use crate::error::HarnessError;
@@ -29,56 +29,26 @@ use crate::store;
 use crate::wire::{Answer, Command, Did, Next, Role};
 use crate::worker::hex;
 
-/// A process of the system: its worker, and what it is known to hold and to wait for.
-#[derive(Debug, Default)]
-struct Party {
-    worker: Option<Worker>,
-    names: Names,
-    /// What each of its threads stands before.
-    next: BTreeMap<u32, Next>,
-    /// The locks that were really granted, by inode.
-    held: BTreeMap<Path, Mode>,
-    /// The requests that really wait, by thread.
-    waiting: BTreeMap<u32, (Path, Mode)>,
-}
-
-/// Who really waits for whom.
-struct Blocked<'a>(&'a [Party]);
-
-impl Blocked<'_> {
-    fn holders(&self, owner: usize, inode: &Path, mode: Mode) -> Vec<usize> {
-        let excludes = |party: &Party| party.held.get(inode).is_some_and(|held| held.conflicts(mode));
-        (0..self.0.len()).filter(|other| *other != owner && excludes(&self.0[*other])).collect()
-    }
-}
-
-impl Waits for Blocked<'_> {
-    fn blockers(&self, process: usize) -> Vec<usize> {
-        let waiting = self.0[process].waiting.values();
-        waiting.flat_map(|(inode, mode)| self.holders(process, inode, *mode)).collect()
-    }
-}
-
 /// A replay under way. Its fields are dropped in order: the processes before the directory.
 pub(super) struct Lockstep<'s> {
-    parties: Vec<Party>,
+    pub(super) parties: Vec<Party>,
     harness: &'s Harness,
-    machine: Machine<'s>,
-    options: &'s ReplayOptions,
+    pub(super) machine: Machine<'s>,
+    pub(super) options: &'s ReplayOptions,
     stamps: StampNames,
-    ticks: Ticks,
+    pub(super) ticks: Ticks,
     /// Reads documents, for us.
-    disk: Disk,
+    pub(super) disk: Disk,
     /// The lock file of each inode that was locked, by the number that the kernel gives it.
     inodes: HashMap<u64, Path>,
-    report: ReplayReport,
+    pub(super) report: ReplayReport,
     until: Instant,
     directory: RunDirectory,
 }
 
 /// What a worker said of a step.
-struct Said {
-    did: Option<Did>,
+pub(super) struct Said {
+    pub(super) did: Option<Did>,
     notes: Vec<Note>,
 }
 
@@ -198,7 +168,7 @@ impl<'s> Lockstep<'s> {
     }
 
     /// The worker of a process, started if there is none.
-    fn worker(&mut self, process: usize) -> Result<&mut Worker, HarnessError> {
+    pub(super) fn worker(&mut self, process: usize) -> Result<&mut Worker, HarnessError> {
         if self.parties[process].worker.is_none() {
             let description = &self.report.system.processes[process];
             let role = Role::Steps {
@@ -213,7 +183,7 @@ impl<'s> Lockstep<'s> {
         worker.ok_or_else(|| HarnessError::Refused(format!("process {name} has no worker")))
     }
 
-    fn ask(&mut self, process: usize, thread: u32, command: &Command) -> Result<Said, HarnessError> {
+    pub(super) fn ask(&mut self, process: usize, thread: u32, command: &Command) -> Result<Said, HarnessError> {
         let worker = self.worker(process)?;
         match worker.ask(command)? {
             Answer::Stands { did, notes, next, stamps } => {
@@ -361,7 +331,13 @@ impl<'s> Lockstep<'s> {
     }
 
     /// Keeps account of who really holds and awaits what.
-    fn note_locks(&mut self, process: usize, thread: u32, op: &Op, did: Option<&Did>) -> Result<(), HarnessError> {
+    pub(super) fn note_locks(
+        &mut self,
+        process: usize,
+        thread: u32,
+        op: &Op,
+        did: Option<&Did>,
+    ) -> Result<(), HarnessError> {
         match op {
             Op::Lock { file, mode, .. } => {
                 let inode = self.report.system.inode(file);
@@ -451,155 +427,20 @@ impl<'s> Lockstep<'s> {
         self.parties.iter().filter_map(|party| party.worker.as_ref().map(Worker::pid)).collect()
     }
 
-    fn locks(&self) -> Result<Vec<KernelLock>, HarnessError> {
+    pub(super) fn locks(&self) -> Result<Vec<KernelLock>, HarnessError> {
         let mut locks = kernel::locks_of(&self.pids())?;
         for lock in &mut locks {
             lock.file = self.inodes.get(&lock.inode).cloned();
         }
         Ok(locks)
     }
-
-    /// Collects what can be seen at the end.
-    fn look_at_the_end(&mut self) -> Result<(), HarnessError> {
-        self.report.times_set = self.ticks.set;
-        self.begin_racing_calls()?;
-        self.report.held = self.locks()?;
-        self.try_once_more()?;
-        if let Some(limit) = self.options.block_for
-            && self.report.parted.is_none()
-        {
-            self.block(limit)?;
-        }
-        let mut documents: Vec<Path> = self.machine.state.shared.documents.keys().cloned().collect();
-        documents.extend(self.report.initial.keys().cloned());
-        for path in documents {
-            match self.disk.read(&path)? {
-                Value::Nil => {}
-                value => {
-                    self.report.documents.insert(path, value);
-                }
-            }
-        }
-        for process in 0..self.parties.len() {
-            if let Some(worker) = &mut self.parties[process].worker {
-                worker.kill();
-            }
-        }
-        Ok(())
-    }
-
-    /// A thread whose call has not begun may stand before one side of a data race: its call begins, no operation is
-    /// performed.
-    fn begin_racing_calls(&mut self) -> Result<(), HarnessError> {
-        if self.machine.data_race().is_none() || self.report.parted.is_some() {
-            return Ok(());
-        }
-        for pending in self.machine.pending() {
-            let (process, thread) = (usize::from(pending.process), usize::from(pending.thread));
-            let state = &self.machine.state.locals[process].threads[thread];
-            if !state.begun && matches!(pending.op, Some(Op::Get { .. } | Op::Set { .. })) {
-                let call: Call = (*self.machine.model.automaton.node(state.node).call).clone();
-                let thread = u32::from(pending.thread);
-                self.ask(process, thread, &Command::Begin { thread, call })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether those who stand before an operation that waits can really not go on: each is tried once more, as long
-    /// as the model says that it cannot.
-    fn try_once_more(&mut self) -> Result<(), HarnessError> {
-        for process in 0..self.parties.len() {
-            let standing: Vec<(u32, Op)> = (self.parties[process].next.iter())
-                .filter_map(|(thread, next)| if let Next::Op(op) = next { Some((*thread, op.clone())) } else { None })
-                .collect();
-            for (thread, op) in standing {
-                let waits = matches!(
-                    op,
-                    Op::Lock { wait: true, .. } | Op::MutexLock { .. } | Op::RwLock { .. } | Op::Join { .. }
-                );
-                let mut stuck = false;
-                if waits && self.report.parted.is_none() && self.model_is_stuck(process, thread)? {
-                    let said = self.ask(process, thread, &Command::Perform { thread, branch: 0, spawns: None })?;
-                    stuck = matches!(said.did, Some(Did::Waits | Did::Blocked));
-                    self.note_locks(process, thread, &op, said.did.as_ref())?;
-                }
-                let pid = self.worker(process)?.pid();
-                let mut holders = Vec::new();
-                if let Op::Lock { file, mode, .. } = &op {
-                    let inode = self.report.system.inode(file);
-                    holders = Blocked(&self.parties).holders(process, &inode, *mode);
-                }
-                let holders = holders.into_iter().map(narrow_index).collect();
-                let (process, thread) = (narrow_index(process), narrow(thread));
-                self.report.unfinished.push(Unfinished { process, thread, pid, op, stuck, holders });
-            }
-        }
-        for pending in self.machine.pending() {
-            let me = (pending.process, pending.thread);
-            if !self.report.unfinished.iter().any(|thread| (thread.process, thread.thread) == me) {
-                self.report.idle.push(me);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the thread can take no step in the model, or only one that `EDEADLK` ends.
-    fn model_is_stuck(&mut self, process: usize, thread: u32) -> Result<bool, HarnessError> {
-        let step = Step::Run { process: narrow_index(process), thread: narrow(thread), branch: 0 };
-        let before = self.machine.state.clone();
-        let performed = self.machine.try_step(step)?;
-        self.machine.state = before;
-        let refused = Effect::Done(Outcome::Locked(LockResult::Deadlock));
-        Ok(performed
-            .is_none_or(|performed| performed.event.effect == refused || performed.event.effect == Effect::Waits))
-    }
-
-    /// Lets those who wait for lock files wait in the kernel. Those that the model lets wait come first.
-    fn block(&mut self, limit: Duration) -> Result<(), HarnessError> {
-        let mut requests: Vec<(usize, u32)> = (self.report.unfinished.iter())
-            .filter(|thread| thread.stuck && matches!(thread.op, Op::Lock { .. }))
-            .map(|thread| (usize::from(thread.process), u32::from(thread.thread)))
-            .collect();
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let waits = |(process, thread): &(usize, u32)| {
-            let local = &self.machine.state.locals[*process];
-            local.threads.get(*thread as usize).is_some_and(|thread| thread.waiting.is_some())
-        };
-        requests.sort_by_key(|request| !waits(request));
-        for (process, thread) in requests {
-            let worker = self.worker(process)?;
-            match worker.ask(&Command::Block { thread })? {
-                Answer::Blocking => {}
-                other => return Err(worker.unexpected(&other)),
-            }
-            // The one after it shall find it waiting.
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        std::thread::sleep(limit);
-        let mut account = KernelAccount { waited: limit, requests: Vec::new(), lines: self.locks()? };
-        for process in 0..self.parties.len() {
-            let Some(worker) = &mut self.parties[process].worker else { continue };
-            match worker.ask(&Command::Account)? {
-                Answer::Account { requests } => {
-                    let pid = worker.pid();
-                    account.requests.extend(requests.into_iter().map(|request| (narrow_index(process), pid, request)));
-                }
-                other => return Err(worker.unexpected(&other)),
-            }
-        }
-        self.report.kernel = Some(account);
-        Ok(())
-    }
 }
 
-fn narrow(thread: u32) -> u8 {
+pub(super) fn narrow(thread: u32) -> u8 {
     u8::try_from(thread).unwrap_or(u8::MAX)
 }
 
-fn narrow_index(process: usize) -> u8 {
+pub(super) fn narrow_index(process: usize) -> u8 {
     u8::try_from(process).unwrap_or(u8::MAX)
 }
 

@@ -11,7 +11,9 @@
 //! request, the waiters really wait, and the kernel says what it thinks of it ([`KernelAccount`]).
 
 mod clock;
+mod ending;
 mod lockstep;
+mod party;
 mod rename;
 
 use std::collections::BTreeMap;

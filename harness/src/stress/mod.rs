@@ -110,6 +110,12 @@ impl WaitReport {
         Duration::from_nanos(self.wait_ns.max())
     }
 
+    /// How many grants to others there were between request and grant, in all, to three digits.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.overtakes.iter_recorded().map(|step| step.value_iterated_to() * step.count_at_value()).sum()
+    }
+
     /// How often it was granted.
     #[must_use]
     pub fn grants(&self) -> u64 {
