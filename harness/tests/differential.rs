@@ -11,9 +11,11 @@ use std::collections::BTreeSet;
 use common::{Driver, delete, exists, harness, names, process, put, set_names, system};
 use lockproof_harness::replay::ReplayOptions;
 use lockproof_model::call::Call;
+use lockproof_model::op::{LockResult, Outcome, Path};
 use lockproof_model::property::Property;
 use lockproof_model::schedule::Step;
-use lockproof_model::system::System;
+use lockproof_model::system::{Repeat, System};
+use lockproof_model::trace::Effect;
 
 /// The most steps of a schedule.
 const STEPS_MAX: usize = 700;
@@ -44,10 +46,20 @@ fn systems(protocol: &str) -> Vec<(&'static str, System)> {
             process("writer", protocol, vec![vec![set_names("a", &["n"])]]),
         ],
     );
-    stamped.stamped = vec![
-        lockproof_model::op::Path::new("root/vfs-layers/layers.lock"),
-        lockproof_model::op::Path::new("root/storage.lock"),
-    ];
+    stamped.stamped = vec![Path::new("root/vfs-layers/layers.lock"), Path::new("root/storage.lock")];
+    // Images and containers are one inode each: closing one drops the other's lock.
+    let asks = |name| process(name, protocol, vec![vec![exists("none")]]);
+    let mut aliased =
+        system(&["a"], vec![asks("one"), process("two", protocol, vec![vec![delete("a")]]), asks("three")]);
+    for file in ["lock", "json"] {
+        let path = |kind: &str| Path::new(format!("root/vfs-{kind}/{kind}.{file}"));
+        aliased.aliases.push((path("containers"), path("images")));
+    }
+    let mut short = process("short", protocol, vec![vec![exists("a")], vec![names("a")]]);
+    short.before = vec![Call::Open];
+    short.runs = Repeat::Times(3);
+    short.threads[1].repeat = Repeat::Times(2);
+    let short_lived = system(&["a"], vec![short, process("writer", protocol, vec![vec![set_names("a", &["n"])]])]);
     vec![
         (
             "two processes",
@@ -71,6 +83,19 @@ fn systems(protocol: &str) -> Vec<(&'static str, System)> {
         ),
         ("a crash", crash),
         ("a shutdown", stamped),
+        ("an alias", aliased),
+        ("short-lived processes", short_lived),
+        (
+            "opposite orders",
+            system(
+                &["base", "top"],
+                vec![
+                    process("puller", protocol, vec![vec![put("new", Some("top"))]]),
+                    process("remover", protocol, vec![vec![delete("top")]]),
+                    process("puller 2", protocol, vec![vec![put("top", Some("base"))]]),
+                ],
+            ),
+        ),
     ]
 }
 
@@ -113,9 +138,9 @@ fn model_and_reality_never_part() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
     };
-    let (first, runs) = (number("LOCKPROOF_SEED", 1), number("LOCKPROOF_RUNS", 4));
+    let (first, runs) = (number("LOCKPROOF_SEED", 1), number("LOCKPROOF_RUNS", 3));
     let options = ReplayOptions { block_for: None, ..ReplayOptions::default() };
-    let mut total = 0;
+    let (mut total, mut waits, mut deadlocks, mut kills, mut branches) = (0, 0, 0, 0, 0);
     for protocol in lockproof_model::protocol::all() {
         for (name, system) in systems(protocol.name) {
             for seed in first..first + runs {
@@ -127,6 +152,12 @@ fn model_and_reality_never_part() {
                 assert_eq!(report.parted, None, "{how}");
                 assert_eq!(report.steps.len(), schedule.steps.len(), "{how}");
                 total += report.steps.len();
+                for taken in &report.steps {
+                    waits += usize::from(taken.real.effect == Effect::Waits);
+                    deadlocks += usize::from(taken.real.effect == Effect::Done(Outcome::Locked(LockResult::Deadlock)));
+                    kills += usize::from(matches!(taken.real.step, Step::Kill { .. }));
+                    branches += usize::from(matches!(taken.real.step, Step::Run { branch: 1.., .. }));
+                }
                 for property in Property::ALL {
                     let shown = report.shows(property);
                     let both = matches!(property, Property::Fresh | Property::NoLostUpdate | Property::NoPanic);
@@ -138,5 +169,8 @@ fn model_and_reality_never_part() {
             }
         }
     }
-    println!("{total} steps, in the model and by real processes");
+    println!(
+        "{total} steps, in the model and by real processes: {waits} waits, {deadlocks} EDEADLK, {kills} kills, \
+         {branches} other branches"
+    );
 }
