@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use common::{Driver, delete, exists, harness, names, process, put, set_names, system};
 use lockproof_harness::replay::ReplayOptions;
 use lockproof_model::call::Call;
-use lockproof_model::op::{LockResult, Outcome, Path};
+use lockproof_model::op::{LockResult, Op, Outcome, Path};
 use lockproof_model::property::Property;
 use lockproof_model::schedule::Step;
 use lockproof_model::system::{Repeat, System};
@@ -125,6 +125,10 @@ fn draw<'s>(system: &'s System, random: &mut Random) -> (Driver<'s>, BTreeSet<Pr
         let performed = driver.machine.try_step(step).unwrap().expect("an enabled step");
         wrong.extend(performed.wrong.iter().map(|(property, _)| *property));
         driver.steps.push(step);
+        // A turn often ends where a lock was asked for: that is where deadlocks begin.
+        if matches!(performed.event.op, Some(Op::Lock { .. })) && random.below(3) == 0 {
+            turn.0 = 0;
+        }
         if driver.machine.data_race().is_some() && random.below(4) == 0 {
             wrong.insert(Property::NoDataRace);
             break;
