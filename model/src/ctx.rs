@@ -24,6 +24,8 @@ struct Slot {
     request: Option<Op>,
     outcome: Option<Outcome>,
     error: Option<ProtocolError>,
+    /// How many loops the call has entered.
+    loops: u32,
 }
 
 /// A mistake of the protocol itself, not of what it is meant to show.
@@ -253,14 +255,32 @@ impl Ctx {
         std::future::pending().await
     }
 
-    /// Marks the top of a loop that may repeat without bound; the round goes on with what comes back.
-    pub async fn loop_head<T: Datum>(&self, label: &str, values: T) -> T {
-        self.value(Op::LoopHead { label: label.into(), values: values.to_value() }).await
+    /// Enters a loop that may repeat without bound. Its rounds begin with [`Loop::top`].
+    #[must_use]
+    pub fn enter_loop(&self, label: &str) -> Loop<'_> {
+        let mut slot = self.slot.borrow_mut();
+        slot.loops += 1;
+        Loop { ctx: self, label: format!("{label} ({})", slot.loops) }
     }
 
     /// Notes something for properties and for people.
     pub async fn note(&self, note: Note) {
         self.perform(Op::Note(note)).await;
+    }
+}
+
+/// A loop that may repeat without bound, entered once.
+#[derive(Debug)]
+pub struct Loop<'c> {
+    ctx: &'c Ctx,
+    label: String,
+}
+
+impl Loop<'_> {
+    /// The top of a round. `values` is all that the round needs to know of the rounds before it; the round must go on
+    /// with what comes back, and with nothing else that it learned since the loop was entered.
+    pub async fn top<T: Datum>(&self, values: T) -> T {
+        self.ctx.value(Op::LoopHead { label: self.label.clone(), values: values.to_value() }).await
     }
 }
 

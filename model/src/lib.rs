@@ -1,13 +1,19 @@
 //! The locking protocol of containers/storage, and the engines that explore it.
 #![forbid(unsafe_code)]
 
+pub mod automaton;
 pub mod call;
 pub mod ctx;
+pub mod machine;
+pub mod monitor;
 pub mod op;
 pub mod property;
 pub mod protocol;
 pub mod schedule;
+pub mod state;
+pub mod step;
 pub mod system;
+pub mod times;
 pub mod trace;
 pub mod value;
 pub mod verdict;

@@ -221,7 +221,7 @@ pub enum Op {
     /// The top of a loop that may repeat without bound; goes on with the values that come back.
     /// Outcome: [`Outcome::Value`]. See [`automaton`](crate::automaton).
     LoopHead {
-        /// Which loop of the call.
+        /// Which loop of the call: its name and how many were entered before it.
         label: String,
         /// All that a round needs to know.
         values: Value,

@@ -90,8 +90,9 @@ pub trait LockfileProtocol {
         let mut state = ctx.get(&lock.state).await;
         if state.counter == 0 {
             // `for unix.FcntlFlock(…) != nil { time.Sleep(10 * time.Millisecond) }`: EDEADLK is tried again for ever.
+            let attempts = ctx.enter_loop("F_SETLKW");
             loop {
-                ctx.loop_head("F_SETLKW", ()).await;
+                attempts.top(()).await;
                 if ctx.set_lock_wait(&lock.path, mode).await.is_ok() {
                     break;
                 }

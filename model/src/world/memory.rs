@@ -14,6 +14,8 @@ pub enum Progress {
     Waits,
     /// It cannot go on now: no step, and nothing has changed.
     Blocked,
+    /// The Go runtime ends the process: a mutex is unlocked that is not locked.
+    Fatal(String),
 }
 
 /// The state of a Go `sync.RWMutex` (src/sync/rwmutex.go).
@@ -51,9 +53,6 @@ pub struct Memory {
 
 impl Memory {
     /// Attempts an operation on cells and mutexes for `thread`. `None` for an operation that is none of the memory's.
-    ///
-    /// # Panics
-    /// On `Unlock` of a mutex that is not locked, which is a fatal error in Go and a mistake of the protocol here.
     pub fn attempt(&mut self, thread: u32, op: &Op) -> Option<Progress> {
         Some(match op {
             Op::Get { cell } => Progress::Done(Outcome::Value(self.cells.get(cell).cloned().unwrap_or_default())),
@@ -72,7 +71,9 @@ impl Memory {
                 Progress::Done(Outcome::Done)
             }
             Op::MutexUnlock { mutex } => {
-                assert!(self.mutexes.remove(mutex).is_some(), "sync: unlock of unlocked mutex {mutex}");
+                if self.mutexes.remove(mutex).is_none() {
+                    return Some(Progress::Fatal(format!("sync: unlock of unlocked mutex {mutex}")));
+                }
                 Progress::Done(Outcome::Done)
             }
             Op::RwLock { mutex, mode } => self.rw_lock(thread, mutex, *mode),
@@ -112,12 +113,14 @@ impl Memory {
     fn rw_unlock(&mut self, mutex: &CellName, mode: Mode) -> Progress {
         let state = self.rw_mutexes.entry(mutex.clone()).or_default();
         match mode {
-            Mode::Shared => {
-                assert!(state.readers > 0, "sync: RUnlock of unlocked RWMutex {mutex}");
-                state.readers -= 1;
+            Mode::Shared if state.readers == 0 => {
+                return Progress::Fatal(format!("sync: RUnlock of unlocked RWMutex {mutex}"));
             }
+            Mode::Exclusive if !state.writer.is_some_and(|writer| writer.inside) => {
+                return Progress::Fatal(format!("sync: Unlock of unlocked RWMutex {mutex}"));
+            }
+            Mode::Shared => state.readers -= 1,
             Mode::Exclusive => {
-                assert!(state.writer.is_some_and(|writer| writer.inside), "sync: Unlock of unlocked RWMutex {mutex}");
                 state.writer = None;
                 state.admitted = std::mem::take(&mut state.late_readers);
                 state.readers += u32::try_from(state.admitted.len()).unwrap_or(u32::MAX);
