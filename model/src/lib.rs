@@ -4,6 +4,7 @@
 pub mod automaton;
 pub mod call;
 pub mod ctx;
+pub mod explore;
 pub mod machine;
 pub mod monitor;
 pub mod op;

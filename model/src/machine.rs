@@ -158,8 +158,8 @@ impl<'s> Machine<'s> {
         if let Some(performed) = &performed {
             self.state.locals[index] = local;
             self.state.shared = shared;
-            for (other, local) in self.state.locals.iter_mut().enumerate().filter(|(other, _)| *other != index) {
-                let _ = other;
+            let others = self.state.locals.iter_mut().enumerate().filter(|(other, _)| *other != index);
+            for (_, local) in others {
                 if performed.layers_replaced && self.model.watched.contains(&Property::Fresh) {
                     step::see_replaced(&self.model, local, &self.state.shared);
                 }
@@ -278,7 +278,7 @@ struct Answers {
 impl Answers {
     fn of(model: &Model<'_>, state: &State, me: usize, local: &Local, thread: usize) -> Self {
         let others = Others { model, locals: &state.locals, shared: &state.shared, me };
-        let (mut excluded, mut cycle) = (false, Answer { possible: false, certain: false });
+        let (mut excluded, mut cycle) = (false, Answer::default());
         if let Some(Op::Lock { file, mode, .. }) = model.automaton.node(local.threads[thread].node).op() {
             let inode = model.system.inode(file);
             excluded = others.excluded(&inode, *mode);

@@ -55,6 +55,12 @@ pub enum ModelError {
     /// More stamps are held at once than a state can tell apart.
     #[error("more than {} stamps are held at once; the scenario is too large for the model", crate::state::STAMPS_MAX)]
     Stamps,
+    /// More times are held at once than a state can tell apart.
+    #[error("more than 32 times are held at once; the scenario is too large for the model")]
+    Times,
+    /// There are more lock files than a state can tell apart.
+    #[error("more than 64 lock files; the scenario is too large for the model")]
+    Locks,
     /// A file's time was asked for that the protocol does not name as timed.
     #[error("the protocol asks for the time of {0}, which it does not name in `TIMED`")]
     NotTimed(Path),

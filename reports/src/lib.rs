@@ -1,1 +1,27 @@
-//! x
+//! Verdicts and traces made readable: a [`table`] and [`columns`] for a terminal, [`markdown`] and [`mermaid`] for a
+//! pull request, [`junit`] for a build server, [`json`] for another program.
+//!
+//! Nothing here prints, and nothing looks at the terminal or the environment: each report is a `String`, and a [`Style`]
+//! says how wide it may be and whether it may be coloured. Texts that come from elsewhere (names of scenarios, ids of
+//! layers, messages of panics) are cleaned of control characters before they are shown.
+#![forbid(unsafe_code)]
+
+pub mod columns;
+pub mod json;
+pub mod junit;
+mod ledger;
+pub mod markdown;
+pub mod mermaid;
+mod names;
+pub mod row;
+mod story;
+pub mod style;
+pub mod summary;
+pub mod table;
+mod text;
+#[cfg(test)]
+mod traces;
+mod values;
+
+pub use row::Row;
+pub use style::Style;

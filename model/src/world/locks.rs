@@ -33,7 +33,7 @@ pub fn closes_cycle(waits: &impl Waits, owner: usize, holders: &[usize]) -> Answ
 }
 
 /// Whether the kernel answers `EDEADLK`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// On some choice of blockers.
     pub possible: bool,

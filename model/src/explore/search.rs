@@ -1,0 +1,454 @@
+//! Breadth-first search over the moves, and the way back from a state to the run that leads to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::graph::{Edge, Graph};
+use super::merge::{RUN_MAX, is_between_calls, is_silent};
+use super::moves::{KILL, Moves, PartId, Shown};
+use super::store::Store;
+use super::{Options, Report, graph, starvation};
+use crate::machine::Machine;
+use crate::op::Path;
+use crate::property::Property;
+use crate::schedule::Step;
+use crate::state::Model;
+use crate::step::ModelError;
+use crate::trace::{Event, Trace};
+use crate::verdict::{Extent, Finding, Verdict};
+
+/// How a state was reached first.
+#[derive(Clone, Copy, Debug)]
+struct Parent {
+    state: u32,
+    edge: Edge,
+}
+
+/// A violation, and the move that shows it.
+#[derive(Clone, Debug)]
+struct Witness {
+    state: u32,
+    edge: Option<Edge>,
+    text: String,
+}
+
+/// Why a search ended before it had seen everything.
+type Limit = Option<String>;
+
+/// A search under way.
+struct Search<'s, 'o> {
+    moves: Moves<'s>,
+    initial: Vec<PartId>,
+    options: &'o Options,
+    store: Store,
+    parents: Vec<Parent>,
+    graph: Option<Graph>,
+    witnesses: BTreeMap<Property, Witness>,
+    orders: BTreeMap<Path, BTreeSet<Path>>,
+    transitions: u64,
+    undisciplined: bool,
+}
+
+/// Explores `model`. `None` if partial-order reduction was asked for and turned out not to be sound for it.
+pub(super) fn run(
+    model: Model<'_>,
+    properties: &[Property],
+    options: &Options,
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Report>, ModelError> {
+    let (moves, initial) = Moves::new(model, options.merge)?;
+    let graph_wanted = properties.iter().any(|property| property.is_liveness() || *property == Property::CrashSafe);
+    let mut search = Search {
+        moves,
+        initial: initial.clone(),
+        options,
+        store: Store::new(initial.len(), options.fingerprint),
+        parents: Vec::new(),
+        graph: graph_wanted.then(Graph::new),
+        witnesses: BTreeMap::new(),
+        orders: BTreeMap::new(),
+        transitions: 0,
+        undisciplined: false,
+    };
+    let limit = search.explore(initial, stop)?;
+    if search.undisciplined && options.partial_order {
+        return Ok(None);
+    }
+    let mut findings = Vec::new();
+    for property in properties {
+        findings.push(search.judge(*property, &limit)?);
+    }
+    let bytes = search.bytes();
+    Ok(Some(Report {
+        findings,
+        extent: Extent { states: u64::from(search.store.len()), transitions: search.transitions, executions: 0 },
+        bytes,
+        collision_max: search.store.collision_max(),
+    }))
+}
+
+impl Search<'_, '_> {
+    fn bytes(&self) -> u64 {
+        let parents = (self.parents.capacity() * size_of::<Parent>()) as u64;
+        self.store.bytes() + parents + self.graph.as_ref().map_or(0, Graph::bytes)
+    }
+
+    /// Visits every state. What stopped it, if something did.
+    fn explore(&mut self, mut initial: Vec<PartId>, stop: &dyn Fn() -> bool) -> Result<Limit, ModelError> {
+        let width = initial.len();
+        self.canonical(&mut initial);
+        self.store.insert(&initial);
+        self.parents.push(Parent { state: u32::MAX, edge: Edge::default() });
+        self.note_shown(0, None);
+        let mut ids = vec![0; width];
+        let mut next = vec![0; width];
+        let mut number = 0;
+        while number < self.store.len() {
+            if u64::from(self.store.len()) >= self.options.states_max.min(u64::from(u32::MAX) - 1) {
+                return Ok(Some(format!("more than {} states", self.store.len())));
+            }
+            if number.is_multiple_of(4096) {
+                if stop() {
+                    return Ok(Some(format!("the time was up after {} states", self.store.len())));
+                }
+                if self.bytes() > self.options.memory_max {
+                    return Ok(Some(format!("the memory was up after {} states", self.store.len())));
+                }
+            }
+            self.store.take(number, &mut ids);
+            if !(self.options.partial_order && self.expand_alone(number, &ids, &mut next)?) {
+                self.expand(number, &ids, &mut next)?;
+            }
+            if self.undisciplined && self.options.partial_order {
+                return Ok(None);
+            }
+            if let Some(graph) = &mut self.graph {
+                graph.close_state();
+            }
+            number += 1;
+        }
+        Ok(None)
+    }
+
+    fn expand(&mut self, number: u32, ids: &[PartId], next: &mut [PartId]) -> Result<(), ModelError> {
+        for at in 0..ids.len() - 1 {
+            if self.options.symmetry && ids[..at].contains(&ids[at]) {
+                continue; // the same part of the same kind: the same moves
+            }
+            for action in 0..self.moves.info(ids[at]).actions.len() {
+                self.take(number, ids, next, at, action)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the moves of one action from a state.
+    fn take(
+        &mut self,
+        state: u32,
+        ids: &[PartId],
+        next: &mut [PartId],
+        at: usize,
+        action: usize,
+    ) -> Result<(), ModelError> {
+        for number in self.moves.successors(ids, at, action)? {
+            let successor = self.moves.successor(number);
+            let edge = Edge::new(at, self.moves.info(ids[at]).actions[action].thread, successor);
+            if !self.moves.shown.is_empty() {
+                self.note_shown(state, Some(edge));
+            }
+            next.copy_from_slice(ids);
+            self.moves.apply(next, at, successor)?;
+            if !self.moves.shown.is_empty() {
+                self.note_shown(state, Some(edge));
+            }
+            self.canonical(next);
+            let (target, new) = self.store.insert(next);
+            self.transitions += 1;
+            if new {
+                self.parents.push(Parent { state, edge });
+            }
+            if let Some(graph) = &mut self.graph {
+                graph.add(edge.to(target));
+            }
+        }
+        Ok(())
+    }
+
+    /// Expands a state by one move alone, if there is one that commutes with all that the others may do before it, that
+    /// nothing sees, and that leads to new states only (else it might be put off for ever).
+    fn expand_alone(&mut self, number: u32, ids: &[PartId], next: &mut [PartId]) -> Result<bool, ModelError> {
+        for at in 0..ids.len() - 1 {
+            let info = self.moves.info(ids[at]);
+            if !info.alone || info.actions.len() != 1 {
+                continue;
+            }
+            let requests = info.actions[0].lock.is_some_and(|(_, _, waits)| !waits) && info.held == [0, 0];
+            if !(info.actions[0].reads_under_lock || requests) {
+                continue;
+            }
+            let successors = self.moves.successors(ids, at, 0)?;
+            let seen = |number: u32| {
+                let successor = self.moves.successor(number);
+                successor.granted > 0 || successor.visible()
+            };
+            if successors.is_empty() || successors.clone().any(seen) {
+                continue;
+            }
+            let mut ahead = next.to_vec();
+            let mut new = true;
+            for number in successors {
+                ahead.copy_from_slice(ids);
+                self.moves.apply(&mut ahead, at, self.moves.successor(number))?;
+                self.canonical(&mut ahead);
+                new &= !self.store.contains(&ahead);
+            }
+            if new {
+                self.take(number, ids, next, at, 0)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sorts the parts of processes that are described alike.
+    fn canonical(&self, ids: &mut [PartId]) {
+        if !self.options.symmetry {
+            return;
+        }
+        let last = ids.len() - 1;
+        for index in 1..last {
+            let mut at = index;
+            while let Some(before) = (0..at).rev().find(|other| self.same_kind(ids[*other], ids[at])) {
+                if ids[before] <= ids[at] {
+                    break;
+                }
+                ids.swap(before, at);
+                at = before;
+            }
+        }
+    }
+
+    fn same_kind(&self, one: PartId, other: PartId) -> bool {
+        self.moves.local(one).kind == self.moves.local(other).kind
+    }
+
+    fn note_shown(&mut self, state: u32, edge: Option<Edge>) {
+        for shown in std::mem::take(&mut self.moves.shown) {
+            match shown {
+                Shown::Wrong((property, text)) => {
+                    self.witnesses.entry(property).or_insert(Witness { state, edge, text });
+                }
+                Shown::Order(first, second) => {
+                    let new = self.orders.entry(first.clone()).or_default().insert(second.clone());
+                    if new
+                        && !self.witnesses.contains_key(&Property::Ordered)
+                        && let Some(text) = cycle(&self.orders, &first, &second)
+                    {
+                        self.witnesses.insert(Property::Ordered, Witness { state, edge, text });
+                    }
+                }
+                Shown::Undisciplined => self.undisciplined = true,
+            }
+        }
+    }
+
+    fn judge(&mut self, property: Property, limit: &Limit) -> Result<Finding, ModelError> {
+        let pass = |detail: String| match limit {
+            Some(limit) => Finding { property, verdict: Verdict::Cut(limit.clone()), detail, trace: None },
+            None => Finding { property, verdict: Verdict::Proved, detail, trace: None },
+        };
+        if let Some(witness) = self.witnesses.get(&property).cloned() {
+            let steps = self.steps_to(witness.state, witness.edge);
+            let trace = self.retrace(&steps, &[], Some(&witness.text))?;
+            let verdict = if property == Property::ParallelReads { Verdict::Proved } else { Verdict::Violated };
+            return Ok(Finding { property, verdict, detail: witness.text, trace: Some(trace) });
+        }
+        match property {
+            Property::ParallelReads if limit.is_none() => {
+                let detail = "in no run does a read begin and return while another reader is inside".into();
+                Ok(Finding { property, verdict: Verdict::Violated, detail, trace: None })
+            }
+            Property::NoDeadlock | Property::CrashSafe => {
+                let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
+                let after_kill = property == Property::CrashSafe;
+                let Some(stuck) = graph::first_stuck(graph, &self.store, &self.moves, after_kill) else {
+                    return Ok(pass(String::new()));
+                };
+                let steps = self.steps_to(stuck.state, None);
+                let mut trace = self.retrace(&steps, &[], None)?;
+                if let Some(last) = trace.events.last_mut() {
+                    last.wrong = Some(stuck.text.clone());
+                }
+                Ok(Finding { property, verdict: Verdict::Violated, detail: stuck.text, trace: Some(trace) })
+            }
+            Property::NoStarvationWeak | Property::NoStarvationStrong => {
+                let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
+                let strong = property == Property::NoStarvationStrong;
+                let overtaking = starvation::overtaking(graph, &self.store, &self.moves);
+                let Some(lasso) = starvation::find(graph, &self.store, &self.moves, strong) else {
+                    return Ok(pass(overtaking));
+                };
+                let steps = self.steps_to(lasso.start, None);
+                let detail = format!("{}; {overtaking}", lasso.text);
+                let trace = self.retrace(&steps, &lasso.cycle, None)?;
+                Ok(Finding { property, verdict: Verdict::Violated, detail, trace: Some(trace) })
+            }
+            _ => Ok(pass(String::new())),
+        }
+    }
+
+    /// The moves from the start to a state, and one more.
+    fn steps_to(&self, mut state: u32, last: Option<Edge>) -> Vec<Edge> {
+        let mut edges: Vec<Edge> = last.into_iter().collect();
+        while state != 0 {
+            let parent = self.parents[state as usize];
+            edges.push(parent.edge);
+            state = parent.state;
+        }
+        edges.reverse();
+        edges
+    }
+
+    /// Runs moves again, one operation at a time. With symmetry a move names a place in a sorted state: the process in
+    /// that place is found by sorting along.
+    fn retrace(&mut self, stem: &[Edge], cycle: &[Edge], wrong: Option<&str>) -> Result<Trace, ModelError> {
+        let system = self.moves.model.system;
+        let mut machine = Machine::watching(system, self.moves.model.watched.iter().copied())?;
+        machine.model.stamp_order.clone_from(&self.moves.model.stamp_order);
+        machine.state = machine.model.initial()?;
+        let mut trace = Trace::default();
+        let mut ids = self.initial.clone();
+        let mut places: Vec<usize> = (0..ids.len() - 1).collect();
+        let count = stem.len() + cycle.len();
+        self.sort_places(&mut ids, &mut places);
+        for (index, edge) in stem.iter().chain(cycle).enumerate() {
+            let events = if index < stem.len() { &mut trace.events } else { &mut trace.cycle };
+            let process = places[edge.process()];
+            self.micro_steps(&mut machine, process, *edge, events)?;
+            if index + 1 < count {
+                self.follow(&mut ids, *edge)?;
+                self.sort_places(&mut ids, &mut places);
+            }
+        }
+        let noted = |text: &str| trace.events.iter().any(|event| event.wrong.as_deref() == Some(text));
+        if let Some(text) = wrong.filter(|text| !noted(text))
+            && let Some(last) = trace.events.last_mut()
+        {
+            last.wrong = Some(text.into());
+        }
+        Ok(trace)
+    }
+
+    fn sort_places(&self, ids: &mut [PartId], places: &mut [usize]) {
+        if !self.options.symmetry {
+            return;
+        }
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        let before = ids.to_vec();
+        let mut sorted = ids.to_vec();
+        self.canonical(&mut sorted);
+        // Which old place each new one came from: the first unused one with that part.
+        let mut used = vec![false; places.len()];
+        for (new, slot) in order.iter_mut().enumerate() {
+            let from = (0..places.len()).find(|old| !used[*old] && before[*old] == sorted[new]).unwrap_or(new);
+            used[from] = true;
+            *slot = from;
+        }
+        let old_places = places.to_vec();
+        for (new, from) in order.into_iter().enumerate() {
+            places[new] = old_places[from];
+        }
+        ids.copy_from_slice(&sorted);
+    }
+
+    fn follow(&mut self, ids: &mut [PartId], edge: Edge) -> Result<(), ModelError> {
+        let at = edge.process();
+        let action = self.moves.info(ids[at]).actions.iter().position(|action| action.thread == edge.thread());
+        let Some(action) = action else { return Ok(()) };
+        let mut successors = self.moves.successors(ids, at, action)?.map(|number| self.moves.successor(number));
+        match successors.find(|successor| successor.branch == edge.branch()) {
+            Some(successor) => self.moves.apply(ids, at, successor),
+            None => Ok(()),
+        }
+    }
+
+    /// The operations of one move.
+    fn micro_steps(
+        &self,
+        machine: &mut Machine<'_>,
+        process: usize,
+        edge: Edge,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ModelError> {
+        let number = u8::try_from(process).unwrap_or(u8::MAX);
+        if edge.thread() == KILL {
+            events.push(machine.step(Step::Kill { process: number })?);
+            return Ok(());
+        }
+        let thread = usize::from(edge.thread());
+        let step = |branch| Step::Run { process: number, thread: edge.thread(), branch };
+        let silent = |machine: &Machine<'_>| {
+            self.options.merge && is_silent(&machine.model, &machine.state.locals[process], thread)
+        };
+        let between = |machine: &Machine<'_>| is_between_calls(&machine.state.locals[process], thread);
+        for _ in 0..RUN_MAX {
+            if !silent(machine) {
+                break;
+            }
+            events.push(machine.step(step(0))?);
+            if between(machine) {
+                return Ok(());
+            }
+        }
+        events.push(machine.step(step(edge.branch()))?);
+        for _ in 0..RUN_MAX {
+            if between(machine) || !silent(machine) {
+                break;
+            }
+            events.push(machine.step(step(0))?);
+        }
+        Ok(())
+    }
+}
+
+/// A cycle that the pair `first`, `second` closes among the pairs of locks taken one after the other.
+fn cycle(orders: &BTreeMap<Path, BTreeSet<Path>>, first: &Path, second: &Path) -> Option<String> {
+    let mut path = vec![second.clone()];
+    let mut seen = BTreeSet::new();
+    if !reaches(orders, second, first, &mut seen, &mut path) {
+        return None;
+    }
+    let names: Vec<&str> = path.iter().map(|path| path.file_name()).collect();
+    if first == second {
+        return Some(format!("{} is taken by a thread that holds it already", first.file_name()));
+    }
+    Some(format!(
+        "{} is taken while {} is held, and elsewhere the other way round ({})",
+        second.file_name(),
+        first.file_name(),
+        names.join(", then ")
+    ))
+}
+
+fn reaches(
+    orders: &BTreeMap<Path, BTreeSet<Path>>,
+    from: &Path,
+    to: &Path,
+    seen: &mut BTreeSet<Path>,
+    path: &mut Vec<Path>,
+) -> bool {
+    if from == to {
+        return true;
+    }
+    if !seen.insert(from.clone()) {
+        return false;
+    }
+    for next in orders.get(from).into_iter().flatten() {
+        path.push(next.clone());
+        if reaches(orders, next, to, seen, path) {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
