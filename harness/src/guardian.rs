@@ -1,0 +1,85 @@
+//! The directory of a run. It is gone after the run, whatever becomes of us.
+//!
+//! A process that is killed with `SIGKILL` removes nothing. So the directory belongs to a small process of its own, the
+//! guardian: it makes the directory, waits for the end of its stdin, which is a pipe that only we hold open, and
+//! removes the directory. It leaves our session, so Ctrl-C does not reach it.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::Harness;
+use crate::error::HarnessError;
+use crate::process::Worker;
+use crate::sys;
+use crate::wire::{Answer, Role};
+use crate::worker;
+
+/// How long the guardian may take to make or remove the directory.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the guardian tries to remove the directory, while processes that are being killed may still write there.
+const TRIES: u32 = 200;
+
+/// How long it waits between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// A directory that is removed when this is dropped, and also if our process dies.
+#[derive(Debug)]
+pub struct RunDirectory {
+    guardian: Worker,
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// A new directory in the system's directory for temporary files.
+    ///
+    /// # Errors
+    /// If the guardian cannot be started or cannot make it.
+    pub fn new(harness: &Harness) -> Result<Self, HarnessError> {
+        let role = Role::Guardian { below: std::env::temp_dir() };
+        let mut guardian = Worker::start(harness, "guardian", role, LIMIT)?;
+        match guardian.first()? {
+            Answer::Guards { directory } => Ok(Self { guardian, path: directory }),
+            other => Err(guardian.unexpected(&other)),
+        }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The guardian's process id.
+    #[must_use]
+    pub fn guardian(&self) -> u32 {
+        self.guardian.pid()
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        // It removes the directory at the end of its stdin. An error here has nowhere to go; what is left is seen.
+        let _ = self.guardian.finish();
+    }
+}
+
+/// The guardian's side.
+pub(crate) fn watch(below: &Path) -> Result<i32, String> {
+    // It fails only for the leader of a process group, and then Ctrl-C does not reach us either.
+    let _ = sys::leave_session();
+    let made = tempfile::Builder::new().prefix("lockproof-").tempdir_in(below);
+    let directory = made.map_err(|error| format!("it cannot make a directory in {}: {error}", below.display()))?.keep();
+    // The parent may be gone already; its end is seen below.
+    let _ = worker::say(&Answer::Guards { directory: directory.clone() });
+    let _ = io::stdin().lock().read_to_end(&mut Vec::new());
+    for _ in 0..TRIES {
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_TRIES),
+            _ => return Ok(0),
+        }
+    }
+    Err(format!("it cannot remove {}", directory.display()))
+}

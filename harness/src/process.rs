@@ -1,0 +1,184 @@
+//! A worker as its parent sees it: started, asked, killed, waited for. It never outlives the value that stands for it.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+
+use crate::Harness;
+use crate::error::HarnessError;
+use crate::wire::{self, Answer, Hello, Role};
+
+/// The longest answer, in bytes. Nothing that a worker says comes near.
+const ANSWER_BYTES_MAX: usize = 1 << 28;
+
+/// A child process. Dropping it kills it and waits for its end.
+#[derive(Debug)]
+pub struct Worker {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+    /// What was read of an answer that is not complete yet.
+    buffer: Vec<u8>,
+    /// How long an answer may take.
+    limit: Duration,
+    ended: Option<ExitStatus>,
+}
+
+impl Worker {
+    /// Starts our program again, as a worker in `role`.
+    pub(crate) fn start(harness: &Harness, name: &str, role: Role, limit: Duration) -> Result<Self, HarnessError> {
+        let is_guardian = matches!(role, Role::Guardian { .. });
+        let mut command = Command::new(&harness.program);
+        command.arg(wire::ARGUMENT).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if is_guardian {
+            // It outlives us; whoever reads our stderr shall not have to wait for it.
+            command.stderr(Stdio::null());
+        }
+        let mut child = command.spawn().map_err(HarnessError::io("start", harness.program.clone()))?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(HarnessError::Refused("a process was started without pipes".into()));
+        };
+        let mut worker =
+            Self { name: name.into(), child, stdin: Some(stdin), stdout, buffer: Vec::new(), limit, ended: None };
+        worker.tell(&Hello { version: wire::VERSION, parent: std::process::id(), role })?;
+        Ok(worker)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn ready(mut self) -> Result<Self, HarnessError> {
+        match self.first()? {
+            Answer::Ready { .. } => Ok(self),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Its answer to the first line.
+    pub(crate) fn first(&mut self) -> Result<Answer, HarnessError> {
+        self.hear(self.limit)
+    }
+
+    /// Says something.
+    pub(crate) fn tell(&mut self, what: &impl Serialize) -> Result<(), HarnessError> {
+        let line = serde_json::to_string(what).map_err(|error| self.problem(error.to_string()))? + "\n";
+        let stdin = self.stdin.as_mut();
+        let told = stdin.map_or(Err(io::ErrorKind::BrokenPipe.into()), |stdin| stdin.write_all(line.as_bytes()));
+        // If it has ended, it may have said why.
+        match told {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let last = self.hear(self.limit);
+                Err(match last {
+                    Err(problem) => problem,
+                    Ok(_) => self.problem(format!("it takes no more commands: {error}")),
+                })
+            }
+        }
+    }
+
+    /// Says something, and waits for the answer.
+    pub(crate) fn ask(&mut self, what: &impl Serialize) -> Result<Answer, HarnessError> {
+        self.tell(what)?;
+        self.hear(self.limit)
+    }
+
+    /// Waits for a line. A worker that says nothing in time is killed.
+    pub(crate) fn hear(&mut self, limit: Duration) -> Result<Answer, HarnessError> {
+        let until = Instant::now() + limit;
+        let mut chunk = [0; 1 << 16];
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return match serde_json::from_slice(&line) {
+                    Ok(Answer::Trouble { problem }) => Err(self.problem(problem)),
+                    Ok(answer) => Ok(answer),
+                    Err(error) => Err(self.problem(format!("it says {:?}: {error}", String::from_utf8_lossy(&line)))),
+                };
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+            let waiting = poll(&mut [PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)], timeout);
+            if left.is_zero() || waiting == Ok(0) {
+                self.kill();
+                return Err(HarnessError::Silent { process: self.name.clone(), pid: self.pid(), limit });
+            }
+            if waiting == Err(nix::errno::Errno::EINTR) {
+                continue;
+            }
+            match self.stdout.read(&mut chunk) {
+                Ok(0) => {
+                    let status = self.kill();
+                    return Err(self.problem(format!("it ended ({})", describe(status))));
+                }
+                Ok(more) if self.buffer.len() + more > ANSWER_BYTES_MAX => {
+                    self.kill();
+                    return Err(self.problem("its answer does not end".into()));
+                }
+                Ok(more) => self.buffer.extend_from_slice(&chunk[..more]),
+                Err(error) => return Err(self.problem(error.to_string())),
+            }
+        }
+    }
+
+    /// An error about this worker.
+    pub(crate) fn problem(&self, problem: String) -> HarnessError {
+        HarnessError::Worker { process: self.name.clone(), pid: self.pid(), problem }
+    }
+
+    /// An error about an answer that makes no sense here.
+    pub(crate) fn unexpected(&self, answer: &Answer) -> HarnessError {
+        self.problem(format!("it answers {answer:?}"))
+    }
+
+    /// Ends its stdin and waits for its end; kills it if it takes too long. Returns how it ended.
+    pub(crate) fn finish(&mut self) -> Option<ExitStatus> {
+        drop(self.stdin.take());
+        let until = Instant::now() + self.limit;
+        while self.ended.is_none() && Instant::now() < until {
+            match self.child.try_wait() {
+                Ok(Some(status)) => self.ended = Some(status),
+                Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => break,
+            }
+        }
+        self.kill()
+    }
+
+    /// Kills it with `SIGKILL` and waits for its end. Its process id cannot have gone to another: we have not waited
+    /// for it yet. Returns how it ended.
+    pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            // It fails only if it has ended by itself.
+            let _ = self.child.kill();
+            self.ended = self.child.wait().ok();
+        }
+        self.ended
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn describe(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "nobody knows how".into(), |status| status.to_string())
+}

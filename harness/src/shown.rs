@@ -1,0 +1,490 @@
+//! Whether real processes showed what the model says: judged from what they did, not from what the model thinks of it.
+//!
+//! The rules are the model's own monitors ([`monitor`]) where those can be fed with what was really seen: documents as
+//! they were read from disk after each replacement, replies as the calls returned them, locks as the kernel lists them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockproof_model::call::Call;
+use lockproof_model::monitor;
+use lockproof_model::op::{Mode, Note, Op, Path};
+use lockproof_model::property::Property;
+use lockproof_model::protocol::{Layer, Layers};
+use lockproof_model::schedule::Step;
+use lockproof_model::state::Shared;
+use lockproof_model::trace::Effect;
+use lockproof_model::value::{Datum, Value};
+
+use crate::kernel::KernelLock;
+use crate::replay::{ReplayReport, Taken, Unfinished};
+
+/// What real processes showed of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The violation was seen (of `parallel-reads`: two readers at once), and this is how.
+    Seen(String),
+    /// It was not.
+    NotSeen(String),
+}
+
+impl Shown {
+    /// Whether it was seen.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        matches!(self, Shown::Seen(_))
+    }
+
+    /// How, or why not.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Shown::Seen(text) | Shown::NotSeen(text) => text,
+        }
+    }
+
+    fn of(seen: Option<String>, otherwise: &str) -> Self {
+        seen.map_or_else(|| Self::NotSeen(otherwise.to_owned()), Self::Seen)
+    }
+}
+
+impl ReplayReport {
+    /// What the real processes showed of `property`. A replay that parted from the model shows nothing.
+    #[must_use]
+    pub fn shows(&self, property: Property) -> Shown {
+        if let Some(parted) = &self.parted {
+            return Shown::NotSeen(format!("model and reality part at step {}, in the {}", parted.number, parted.what));
+        }
+        match property {
+            Property::Fresh => Shown::of(self.stale_answer(), "every answer was true at some moment of its call"),
+            Property::NoLostUpdate => Shown::of(self.lost_update(), "every writer knew what it replaced"),
+            Property::Exclusive => Shown::of(self.unlocked_access(), "every access was under its lock"),
+            Property::NoDeadlock => Shown::of(self.deadlock(), "nobody waits without end"),
+            Property::NoStarvationWeak | Property::NoStarvationStrong => {
+                Shown::of(self.starvation(), "nobody waited through every round while others were granted the lock")
+            }
+            Property::ParallelReads => Shown::of(self.parallel_readers(), "there were never two readers at once"),
+            Property::NoDataRace => Shown::of(self.data_race(), "no two threads stand before accesses to one cell"),
+            Property::NoPanic => {
+                let first = self.panics.first();
+                Shown::of(first.map(|(step, message)| format!("step {step}: panic: {message}")), "nobody panicked")
+            }
+            Property::CrashSafe => Shown::of(self.crash_damage(), "the kill did no harm that shows"),
+            Property::Ordered => Shown::of(self.disorder(), "locks were taken in one order"),
+        }
+    }
+
+    /// The layers document: what it held from the start, and after each step that replaced it.
+    fn layers_over_time(&self) -> Vec<(usize, Value)> {
+        let path = Path::new(monitor::LAYERS);
+        let mut over_time = vec![(0, self.initial.get(&path).cloned().unwrap_or_default())];
+        for taken in &self.steps {
+            if let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became)
+                && self.system.inode(&document.path) == path
+            {
+                over_time.push((taken.number, value.clone()));
+            }
+        }
+        over_time
+    }
+
+    fn stale_answer(&self) -> Option<String> {
+        let over_time = self.layers_over_time();
+        self.calls.iter().find_map(|made| {
+            let (ended, reply) = made.ended.as_ref().filter(|_| made.call.is_query())?;
+            // What was there when it began, and everything that came until it ended.
+            let first = over_time.iter().rposition(|(step, _)| *step < made.begun).unwrap_or(0);
+            let meanwhile = over_time[first..].iter().take_while(|(step, _)| step <= ended);
+            let answers = meanwhile.flat_map(|(_, value)| monitor::answers(&made.call, &on_disk(value))).collect();
+            let (_, text) = monitor::judge_answer(&made.call, reply, &answers)?;
+            Some(format!("pid {}, steps {} to {ended}: {text}", made.pid, made.begun))
+        })
+    }
+
+    fn lost_update(&self) -> Option<String> {
+        self.steps.iter().find_map(|taken| {
+            let (Some(Op::Rename { document, base, .. }), Some(replaced)) = (&taken.real.op, &taken.replaced) else {
+                return None;
+            };
+            let (_, text) = monitor::judge_base(&document.path, base, replaced)?;
+            let after = taken.became.as_ref().map(ids).unwrap_or_default();
+            let gone: Vec<String> = (self.calls.iter())
+                .filter(|made| made.ended.as_ref().is_some_and(|(step, reply)| *step < taken.number && reply.is_ok()))
+                .filter_map(|made| if let Call::PutLayer { id, .. } = &made.call { Some(id.clone()) } else { None })
+                .filter(|id| !after.contains(id))
+                .collect();
+            let lost =
+                if gone.is_empty() { String::new() } else { format!("; acknowledged and gone: {}", gone.join(", ")) };
+            Some(format!("pid {}, step {}: {text}{lost}", taken.pid, taken.number))
+        })
+    }
+
+    fn unlocked_access(&self) -> Option<String> {
+        let mut holds = Holds::default();
+        for taken in &self.steps {
+            let access = match &taken.real.op {
+                Some(Op::Read { document }) => Some((&document.lock, Mode::Shared, "reads", &document.path)),
+                Some(Op::Rename { document, .. }) => {
+                    Some((&document.lock, Mode::Exclusive, "replaces", &document.path))
+                }
+                Some(Op::WriteStamp { file }) => Some((file, Mode::Exclusive, "writes the stamp of", file)),
+                _ => None,
+            };
+            if let Some((lock, need, verb, file)) = access {
+                let lock = self.system.inode(lock);
+                let enough = |mode: Mode| need == Mode::Shared || mode == Mode::Exclusive;
+                let in_kernel = taken.locks.iter().any(|held| {
+                    !held.waits
+                        && held.pid == i64::from(taken.pid)
+                        && held.file.as_ref() == Some(&lock)
+                        && enough(held.mode)
+                });
+                let in_library = holds.of(taken).any(|(path, mode)| *path == lock && enough(*mode));
+                if !(in_kernel && in_library) {
+                    let who = if in_kernel { "another thread holds it" } else { "the kernel knows of no such lock" };
+                    let (lock, file) = (lock.file_name(), file.file_name());
+                    return Some(format!(
+                        "pid {}, step {}: {verb} {file} without the lock {lock}: {who}",
+                        taken.pid, taken.number
+                    ));
+                }
+            }
+            for note in &taken.real.notes {
+                if let Note::Acquired(path, mode) = note {
+                    let inode = self.system.inode(path);
+                    let known = taken.locks.is_empty()
+                        || taken.locks.iter().any(|held| {
+                            held.pid == i64::from(taken.pid) && held.file.as_ref() == Some(&inode) && !held.waits
+                        });
+                    let clash =
+                        holds.others_in_process(taken).any(|(held, other)| *held == inode && mode.conflicts(*other));
+                    if clash || !known {
+                        let why = if clash { "so does another thread of it" } else { "the kernel does not know of it" };
+                        return Some(format!(
+                            "pid {}, step {}: a thread holds {} and {why}",
+                            taken.pid,
+                            taken.number,
+                            inode.file_name()
+                        ));
+                    }
+                }
+            }
+            holds.follow(taken, &self.system);
+        }
+        None
+    }
+
+    /// The threads that nobody can ever help: each waits for a process, its own or another's, of which no thread is left
+    /// but such ones. `EDEADLK` alone says less: the kernel gives it where another thread could still give way.
+    fn lost_threads(&self) -> Vec<&Unfinished> {
+        let mut lost: Vec<&Unfinished> = self.unfinished.iter().filter(|thread| thread.stuck).collect();
+        loop {
+            let has_others = |process: u8| {
+                let free = |thread: &&Unfinished| thread.process == process && !lost.contains(thread);
+                self.unfinished.iter().any(|thread| free(&thread)) || self.idle.iter().any(|(idle, _)| *idle == process)
+            };
+            let stays = |thread: &&Unfinished| match &thread.op {
+                Op::Lock { .. } => !thread.holders.iter().any(|holder| has_others(*holder)),
+                _ => !has_others(thread.process),
+            };
+            let staying: Vec<&Unfinished> = lost.iter().copied().filter(stays).collect();
+            if staying.len() == lost.len() {
+                return lost;
+            }
+            lost = staying;
+        }
+    }
+
+    fn deadlock(&self) -> Option<String> {
+        let mut lost = self.lost_threads();
+        if lost.is_empty() {
+            // Others go on for ever, and nobody in the cycle touches what these wait for.
+            lost = self.unfinished.iter().filter(|thread| self.is_forgotten(thread)).collect();
+        }
+        if lost.is_empty() {
+            return None;
+        }
+        let mut parts: Vec<String> =
+            lost.iter().map(|thread| format!("pid {} stands before {}", thread.pid, short(&thread.op))).collect();
+        if let Some(kernel) = &self.kernel {
+            let mine = |pid: u32| lost.iter().any(|thread| thread.pid == pid);
+            if kernel.requests.iter().any(|(_, pid, request)| request.granted && mine(*pid)) {
+                return None;
+            }
+            parts.extend(
+                kernel.blocked().map(|lock| format!("the kernel lets pid {} wait for {}", lock.pid, name(lock))),
+            );
+            for (_, pid, request) in kernel.requests.iter().filter(|(_, _, request)| request.deadlocks > 0) {
+                let (times, file) = (request.deadlocks, request.file.file_name());
+                parts.push(format!("it answers pid {pid} EDEADLK for {file}, {times} times in {:?}", kernel.waited));
+            }
+        }
+        Some(parts.join("; "))
+    }
+
+    /// Whether a thread that is stuck took no step in the cycle, and nobody else was granted what it waits for.
+    fn is_forgotten(&self, thread: &Unfinished) -> bool {
+        let mut cycle = self.steps.iter().filter(|taken| taken.round.is_some()).peekable();
+        let wanted = |op: &Op| match (op, &thread.op) {
+            (Op::Lock { file, .. }, Op::Lock { file: other, .. }) => {
+                self.system.inode(file) == self.system.inode(other)
+            }
+            (op, other) => op == other,
+        };
+        thread.stuck
+            && cycle.peek().is_some()
+            && cycle.all(|taken| {
+                let others = !matches!(taken.real.step, Step::Run { process, thread: number, .. }
+                    if (process, number) == (thread.process, thread.thread));
+                let same_memory = taken.pid == thread.pid || matches!(thread.op, Op::Lock { .. });
+                others && !(same_memory && taken.real.op.as_ref().is_some_and(wanted))
+            })
+    }
+
+    fn starvation(&self) -> Option<String> {
+        let rounds = self.steps.iter().filter_map(|taken| taken.round).max()?;
+        self.unfinished.iter().find_map(|thread| {
+            let Op::Lock { file, mode, .. } = &thread.op else { return None };
+            let inode = self.system.inode(file);
+            let mine = |taken: &&Taken| {
+                matches!(taken.real.step, Step::Run { process, thread: other, .. }
+                    if (process, other) == (thread.process, thread.thread))
+            };
+            let last = self.steps.iter().rev().find(mine)?;
+            if last.round.is_some() || last.real.effect != Effect::Waits {
+                return None;
+            }
+            let granted = |taken: &&Taken| {
+                taken.pid != thread.pid
+                    && matches!(&taken.real.op, Some(Op::Lock { file, .. }) if self.system.inode(file) == inode)
+                    && matches!(
+                        taken.real.effect,
+                        Effect::Done(lockproof_model::op::Outcome::Locked(lockproof_model::op::LockResult::Granted))
+                    )
+            };
+            let overtakes = self.steps[last.number..].iter().filter(granted).count();
+            (overtakes > 0).then(|| {
+                format!(
+                    "pid {} has been waiting for {} ({}) since step {}: {rounds} rounds, {overtakes} grants to others",
+                    thread.pid,
+                    inode.file_name(),
+                    mode_name(*mode),
+                    last.number
+                )
+            })
+        })
+    }
+
+    fn parallel_readers(&self) -> Option<String> {
+        let layers = Path::new(monitor::LAYERS_LOCK);
+        let mut holds = Holds::default();
+        for taken in &self.steps {
+            let readers: BTreeSet<i64> = (taken.locks.iter())
+                .filter(|lock| !lock.waits && lock.mode == Mode::Shared && lock.file.as_ref() == Some(&layers))
+                .map(|lock| lock.pid)
+                .collect();
+            if readers.len() > 1 {
+                let lines: Vec<&str> = (taken.locks.iter())
+                    .filter(|lock| lock.file.as_ref() == Some(&layers))
+                    .map(|lock| lock.line.as_str())
+                    .collect();
+                return Some(format!("step {}: /proc/locks lists {}", taken.number, lines.join(" and ")));
+            }
+            holds.follow(taken, &self.system);
+            let inside = holds.readers_in_process(taken, &layers);
+            if inside > 1 {
+                return Some(format!("step {}: {inside} threads of pid {} read", taken.number, taken.pid));
+            }
+        }
+        None
+    }
+
+    fn data_race(&self) -> Option<String> {
+        let access = |op: &Op| match op {
+            Op::Get { cell } => Some((cell.clone(), false)),
+            Op::Set { cell, .. } => Some((cell.clone(), true)),
+            _ => None,
+        };
+        for (index, first) in self.unfinished.iter().enumerate() {
+            for second in &self.unfinished[index + 1..] {
+                if first.pid == second.pid
+                    && let (Some((cell, writes)), Some((other, other_writes))) = (access(&first.op), access(&second.op))
+                    && cell == other
+                    && (writes || other_writes)
+                {
+                    let verb = |writes: bool| if writes { "writes" } else { "reads" };
+                    return Some(format!(
+                        "pid {}: thread {} {} {cell} and thread {} {} it, with nothing between them",
+                        first.pid,
+                        first.thread + 1,
+                        verb(writes),
+                        second.thread + 1,
+                        verb(other_writes)
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// What is wrong after a kill: something acknowledged is gone, something half-made is seen, or nobody goes on.
+    fn crash_damage(&self) -> Option<String> {
+        let mut shared = on_disk(&self.layers_over_time()[0].1);
+        let complete = |layer: &&Layer| !layer.incomplete;
+        shared.acknowledged =
+            monitor::layers_of(&shared).iter().filter(complete).map(|layer| layer.id.clone()).collect();
+        for taken in &self.steps {
+            if let Some(call) = &taken.real.begins {
+                monitor::call_begins(call, &mut shared);
+            }
+            if let Step::Kill { process } = taken.real.step {
+                let layers = monitor::layers_of(&shared);
+                let begun = self.calls.iter().filter(|made| made.process == process && made.pid == taken.pid);
+                for made in begun.filter(|made| made.ended.is_none() && made.begun < taken.number) {
+                    if let Call::PutLayer { id, .. } = &made.call
+                        && layers.iter().any(|layer| layer.id == *id && layer.incomplete)
+                    {
+                        shared.half_made.insert(id.clone());
+                    }
+                }
+            }
+            let mut wrong = None;
+            if let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became)
+                && self.system.inode(&document.path).0 == monitor::LAYERS
+            {
+                shared.documents.insert(Path::new(monitor::LAYERS), value.clone());
+                wrong = monitor::layers_replaced(&mut shared);
+            }
+            if let (Some(call), Some(reply)) = (&taken.real.call, &taken.real.ends) {
+                wrong = wrong.or(monitor::call_ends(call, reply, &mut shared));
+            }
+            if let Some((_, text)) = wrong {
+                return Some(format!("pid {}, step {}: {text}", taken.pid, taken.number));
+            }
+        }
+        let killed = self.steps.iter().any(|taken| matches!(taken.real.step, Step::Kill { .. }));
+        if killed { self.deadlock() } else { None }
+    }
+
+    /// The pairs of locks that were really taken, the second while the same thread held the first: with the step at
+    /// which the second was asked for.
+    #[must_use]
+    pub fn lock_orders(&self) -> BTreeMap<(Path, Path), usize> {
+        let mut holds = Holds::default();
+        let mut orders = BTreeMap::new();
+        for taken in &self.steps {
+            for note in &taken.real.notes {
+                if let Note::Acquire(path, _) = note {
+                    let wanted = self.system.inode(path);
+                    for (held, _) in holds.of(taken) {
+                        orders.entry((held.clone(), wanted.clone())).or_insert(taken.number);
+                    }
+                }
+            }
+            holds.follow(taken, &self.system);
+        }
+        orders
+    }
+
+    fn disorder(&self) -> Option<String> {
+        let mut after: BTreeMap<Path, BTreeSet<Path>> = BTreeMap::new();
+        for (held, wanted) in self.lock_orders().into_keys() {
+            after.entry(held).or_default().insert(wanted);
+        }
+        let cycle = after.keys().find_map(|start| cycle_from(&after, start))?;
+        let names: Vec<&str> = cycle.iter().map(Path::file_name).collect();
+        Some(format!("each was taken while the one before it was held: {}", names.join(", ")))
+    }
+}
+
+/// The shortest way from a lock back to itself.
+fn cycle_from(after: &BTreeMap<Path, BTreeSet<Path>>, start: &Path) -> Option<Vec<Path>> {
+    let mut ways = std::collections::VecDeque::from([vec![start.clone()]]);
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for next in way.last().and_then(|last| after.get(last)).into_iter().flatten() {
+            let mut longer = way.clone();
+            longer.push(next.clone());
+            if next == start {
+                return Some(longer);
+            }
+            if seen.insert(next.clone()) {
+                ways.push_back(longer);
+            }
+        }
+    }
+    None
+}
+
+/// The locks of the lock library that each thread holds, as it noted.
+#[derive(Debug, Default)]
+struct Holds(BTreeMap<(u32, u8), Vec<(Path, Mode)>>);
+
+impl Holds {
+    fn key(taken: &Taken) -> (u32, u8) {
+        let thread = if let Step::Run { thread, .. } = taken.real.step { thread } else { 0 };
+        (taken.pid, thread)
+    }
+
+    fn of(&self, taken: &Taken) -> impl Iterator<Item = &(Path, Mode)> {
+        self.0.get(&Self::key(taken)).into_iter().flatten()
+    }
+
+    fn others_in_process(&self, taken: &Taken) -> impl Iterator<Item = &(Path, Mode)> {
+        let me = Self::key(taken);
+        self.0.iter().filter(move |((pid, thread), _)| *pid == me.0 && *thread != me.1).flat_map(|(_, held)| held)
+    }
+
+    fn readers_in_process(&self, taken: &Taken, file: &Path) -> usize {
+        let mine = self.0.iter().filter(|((pid, _), _)| *pid == taken.pid);
+        mine.filter(|(_, held)| held.iter().any(|(path, mode)| path == file && *mode == Mode::Shared)).count()
+    }
+
+    fn follow(&mut self, taken: &Taken, system: &lockproof_model::system::System) {
+        let held = self.0.entry(Self::key(taken)).or_default();
+        for note in &taken.real.notes {
+            match note {
+                Note::Acquire(..) => {}
+                Note::Acquired(path, mode) => held.push((system.inode(path), *mode)),
+                Note::Release(path) => {
+                    let inode = system.inode(path);
+                    if let Some(last) = held.iter().rposition(|(path, _)| *path == inode) {
+                        held.remove(last);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The monitors' view of a store whose layers document holds `layers`.
+fn on_disk(layers: &Value) -> Shared {
+    let mut shared = Shared::default();
+    shared.documents.insert(Path::new(monitor::LAYERS), layers.clone());
+    shared
+}
+
+fn ids(value: &Value) -> Vec<String> {
+    Layers::from_value(value).unwrap_or_default().into_iter().map(|layer| layer.id).collect()
+}
+
+fn name(lock: &KernelLock) -> String {
+    lock.file.as_ref().map_or_else(|| format!("inode {}", lock.inode), |file| file.file_name().to_owned())
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Shared => "shared",
+        Mode::Exclusive => "exclusive",
+    }
+}
+
+/// An operation that waits, for people.
+fn short(op: &Op) -> String {
+    match op {
+        Op::Lock { file, mode, .. } => format!("the lock {} ({})", file.file_name(), mode_name(*mode)),
+        Op::MutexLock { mutex } => format!("the mutex {mutex}"),
+        Op::RwLock { mutex, mode } => format!("the RWMutex {mutex} ({})", mode_name(*mode)),
+        Op::Join { thread } => format!("the end of goroutine {thread}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,111 @@
+//! What the tests share: our worker program, small systems, and schedules found by driving the model.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use lockproof_harness::Harness;
+use lockproof_model::call::Call;
+use lockproof_model::machine::Machine;
+use lockproof_model::op::Path;
+use lockproof_model::protocol::{self, Layer};
+use lockproof_model::schedule::{Schedule, Step};
+use lockproof_model::system::{Process, Repeat, System, Thread};
+use lockproof_model::trace::Event;
+use lockproof_model::value::Datum;
+
+/// Processes are the worker program of this crate.
+pub(crate) fn harness() -> Harness {
+    Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"))
+}
+
+pub(crate) fn exists(id: &str) -> Call {
+    Call::Exists { id: id.into() }
+}
+
+pub(crate) fn names(id: &str) -> Call {
+    Call::Names { id: id.into() }
+}
+
+pub(crate) fn put(id: &str, parent: Option<&str>) -> Call {
+    Call::PutLayer { id: id.into(), parent: parent.map(Into::into), names: Vec::new(), diff: false }
+}
+
+pub(crate) fn delete(id: &str) -> Call {
+    Call::DeleteLayer { id: id.into() }
+}
+
+pub(crate) fn set_names(id: &str, names: &[&str]) -> Call {
+    Call::SetNames { id: id.into(), names: names.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+/// A process of `protocol` with one thread for each script.
+pub(crate) fn process(name: &str, protocol: &str, scripts: Vec<Vec<Call>>) -> Process {
+    let threads = scripts.into_iter().map(|script| Thread { script, repeat: Repeat::Times(1) }).collect();
+    Process {
+        name: name.into(),
+        protocol: protocol::by_name(protocol).expect("a protocol of the model"),
+        before: Vec::new(),
+        threads,
+        runs: Repeat::Times(1),
+        may_crash: false,
+    }
+}
+
+/// A store with these layers, each on top of the one before, and these processes.
+pub(crate) fn system(layers: &[&str], processes: Vec<Process>) -> System {
+    let mut documents = Vec::new();
+    let mut parent = String::new();
+    let mut records = Vec::new();
+    for id in layers {
+        records.push(Layer { id: (*id).into(), names: Vec::new(), parent, incomplete: false });
+        parent = (*id).into();
+    }
+    if !records.is_empty() {
+        documents.push((Path::new("root/vfs-layers/layers.json"), records.to_value()));
+    }
+    System { documents, stamped: Vec::new(), aliases: Vec::new(), processes, crashes: 0 }
+}
+
+/// A thread's next step.
+pub(crate) fn run(process: u8, thread: u8) -> Step {
+    Step::Run { process, thread, branch: 0 }
+}
+
+/// The model on its way, writing down the schedule.
+pub(crate) struct Driver<'s> {
+    pub(crate) machine: Machine<'s>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl<'s> Driver<'s> {
+    pub(crate) fn new(system: &'s System) -> Self {
+        Self { machine: Machine::new(system).expect("a model"), steps: Vec::new() }
+    }
+
+    /// Takes a step that must be possible.
+    pub(crate) fn step(&mut self, step: Step) -> Event {
+        let event = self.machine.step(step).unwrap_or_else(|error| panic!("{step:?} after {:?}: {error}", self.steps));
+        self.steps.push(step);
+        event
+    }
+
+    /// Lets a thread run up to and with the first event for which `stop` holds.
+    pub(crate) fn until(&mut self, process: u8, thread: u8, stop: impl Fn(&Event) -> bool) -> Event {
+        for _ in 0..10_000 {
+            let event = self.step(run(process, thread));
+            if stop(&event) {
+                return event;
+            }
+        }
+        panic!("thread {thread} of process {process} never gets there");
+    }
+
+    /// Lets a thread run until it has returned from `calls` calls.
+    pub(crate) fn calls(&mut self, process: u8, thread: u8, calls: usize) {
+        for _ in 0..calls {
+            self.until(process, thread, |event| event.ends.is_some());
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule { steps: self.steps.clone(), cycle: Vec::new() }
+    }
+}
