@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
+use lockproof_model::step::ModelError;
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::{Extent, Finding, Verdict};
 use lockproof_reports::columns::{Detail, columns};
@@ -113,6 +114,9 @@ fn why_nothing(args: &CheckArgs) -> String {
     if names.is_empty() { "no protocol fits".into() } else { format!("no scenario is about {}", names.join(" or ")) }
 }
 
+/// The number of a job, and what came of it.
+type Done = (usize, Result<Vec<Checked>, CliError>);
+
 /// Does the jobs, several at a time, and returns what they found in their order.
 fn work_through(jobs: &[Job<'_>], args: &CheckArgs) -> Result<Vec<Checked>, CliError> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -120,7 +124,7 @@ fn work_through(jobs: &[Job<'_>], args: &CheckArgs) -> Result<Vec<Checked>, CliE
     let limits = Limits::of(args, workers);
     let progress = Progress::start(jobs.len());
     let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Result<Vec<Checked>, CliError>)>> = Mutex::new(Vec::new());
+    let found: Mutex<Vec<Done>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -149,10 +153,10 @@ fn work_through(jobs: &[Job<'_>], args: &CheckArgs) -> Result<Vec<Checked>, CliE
 fn check(job: &Job<'_>, limits: &Limits, args: &CheckArgs) -> Result<Vec<Checked>, CliError> {
     let system = job.scenario.system(job.protocol);
     let processes: Vec<String> = system.processes.iter().map(|process| process.name.clone()).collect();
-    let failed = |source| CliError::Model {
+    let failed = |source: ModelError| CliError::Model {
         scenario: job.scenario.name.clone(),
         protocol: job.protocol.name.to_owned(),
-        source,
+        source: Box::new(source),
     };
     let mut checked = Vec::new();
     for properties in groups(&job.properties) {

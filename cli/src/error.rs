@@ -24,11 +24,11 @@ pub(crate) enum CliError {
     /// A file that is no scenario.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Scenario(#[from] ScenarioError),
+    Scenario(Box<ScenarioError>),
     /// A built-in file that is no scenario.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    BuiltIn(Refused),
+    BuiltIn(Box<Refused>),
     /// Two scenarios of one name.
     #[error("two scenarios are called `{name}`: {first} and {second}")]
     SameName {
@@ -48,7 +48,7 @@ pub(crate) enum CliError {
     /// A schedule that does not belong to the scenario.
     #[error("failed to run the schedule in the model")]
     #[diagnostic(help("a schedule belongs to one scenario, one protocol and one version of both"))]
-    Schedule(#[source] ModelError),
+    Schedule(#[source] Box<ModelError>),
     /// A protocol made a mistake, or the model is too small for it.
     #[error("failed to check {scenario} under {protocol}")]
     Model {
@@ -57,14 +57,20 @@ pub(crate) enum CliError {
         /// The protocol.
         protocol: String,
         /// The mistake.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// Real processes could not be run to the end.
     #[error("failed to run real processes")]
-    Real(#[source] HarnessError),
+    Real(#[source] Box<HarnessError>),
     /// Stdout is gone.
     #[error("failed to write to stdout")]
     Write(#[source] io::Error),
+}
+
+impl From<ScenarioError> for CliError {
+    fn from(error: ScenarioError) -> Self {
+        Self::Scenario(Box::new(error))
+    }
 }
 
 impl CliError {
@@ -73,8 +79,8 @@ impl CliError {
             CliError::UnknownScenario { .. }
             | CliError::Scenario(_)
             | CliError::SameName { .. }
-            | CliError::Nothing { .. }
-            | CliError::Schedule(ModelError::Impossible { .. }) => WRONG_USE,
+            | CliError::Nothing { .. } => WRONG_USE,
+            CliError::Schedule(error) if matches!(**error, ModelError::Impossible { .. }) => WRONG_USE,
             CliError::BuiltIn(_)
             | CliError::Schedule(_)
             | CliError::Model { .. }

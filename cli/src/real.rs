@@ -55,8 +55,8 @@ pub(crate) fn replay(
     rounds: u32,
 ) -> Result<ReplayReport, CliError> {
     let options = ReplayOptions { rounds, ..ReplayOptions::default() };
-    let harness = Harness::current().map_err(CliError::Real)?;
-    harness.replay(system, schedule, &options).map_err(CliError::Real)
+    let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
+    harness.replay(system, schedule, &options).map_err(|error| CliError::Real(Box::new(error)))
 }
 
 /// What real processes did with a schedule, for people: where they parted from the model, what each call returned,

@@ -13,7 +13,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<bool, CliError> 
     let scenario = select::scenario(&args.scenario)?;
     let system = scenario.system(select::protocol(&args.protocol)?);
     let processes: Vec<String> = system.processes.iter().map(|process| process.name.clone()).collect();
-    let trace = machine::replay(&system, &args.schedule).map_err(CliError::Schedule)?;
+    let trace = machine::replay(&system, &args.schedule).map_err(|error| CliError::Schedule(Box::new(error)))?;
     let detail = Detail { verbose: args.verbose };
     output.print(&columns(&trace, &processes, detail, output.style()))?;
     if args.model_only {

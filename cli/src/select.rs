@@ -10,7 +10,7 @@ use crate::error::CliError;
 
 /// The scenarios that are built in.
 pub(crate) fn all() -> Result<&'static [Scenario], CliError> {
-    built_in().map_err(|refused| CliError::BuiltIn(refused.clone()))
+    built_in().map_err(|refused| CliError::BuiltIn(Box::new(refused.clone())))
 }
 
 /// The scenario of that name, or in that file.

@@ -17,8 +17,10 @@ use crate::select;
 pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> {
     let scenario = select::scenario(&args.scenario)?;
     let system = scenario.system(select::protocol(&args.protocol)?);
-    let harness = Harness::current().map_err(CliError::Real)?;
-    let report = harness.stress(&system, &StressOptions::lasting(args.duration)).map_err(CliError::Real)?;
+    let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
+    let report = harness
+        .stress(&system, &StressOptions::lasting(args.duration))
+        .map_err(|error| CliError::Real(Box::new(error)))?;
     output.print(&match args.format {
         Format::Table => table(&report),
         Format::Json => json(&report, &scenario.name, &args.protocol),

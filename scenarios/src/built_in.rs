@@ -22,6 +22,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "writer-excludes-readers",
     "graphlock-scope-race",
     "lw-unsynchronized",
+    "change-taken-by-a-thread",
     "nested-rlock-pending-writer",
     "abba-layer-locks",
     "parallel-pulls",
