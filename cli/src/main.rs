@@ -1,2 +1,63 @@
-//! x
-fn main() {}
+//! The `lockproof` command: what to check is chosen here, and what was found is shown here. All else is in the libraries.
+//!
+//! Exit status: 0 if all is as expected, 1 if something is not, 2 if the command was used wrongly.
+#![forbid(unsafe_code)]
+
+mod args;
+mod check;
+mod engine;
+mod error;
+mod list;
+mod output;
+mod progress;
+mod real;
+mod replay;
+mod select;
+mod stress;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use error::CliError;
+use output::Output;
+
+/// Something is not as expected.
+const UNEXPECTED: u8 = 1;
+/// The command was used wrongly.
+const WRONG_USE: u8 = 2;
+
+fn main() -> ExitCode {
+    lockproof_harness::worker::run_if_asked();
+    let cli = Cli::parse();
+    let output = Output::new(cli.color);
+    error::show_with(output.errors_in_color());
+    match run(cli, &output) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(UNEXPECTED),
+        Err(error) => {
+            let code = error.exit_code();
+            output.error(error);
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Whether all is as expected.
+fn run(cli: Cli, output: &Output) -> Result<bool, CliError> {
+    match cli.command.unwrap_or_default() {
+        Command::Check(args) => check::run(&args, output),
+        Command::List(args) => list::list(&args, output),
+        Command::Show(args) => list::show(&args, output),
+        Command::Replay(args) => replay::run(&args, output),
+        Command::Stress(args) => stress::run(&args, output),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);
+            output.print(&String::from_utf8_lossy(&text))?;
+            Ok(true)
+        }
+    }
+}

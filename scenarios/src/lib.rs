@@ -1,1 +1,77 @@
-//! x
+//! Scenarios: who does what to a store, which properties must hold, and which verdict is expected of each protocol.
+//!
+//! A scenario is a TOML file. Those of the discussion are built in ([`built_in`]); a user's own is read with [`load`].
+//! Either way a mistake is refused with its place in the file and with what is allowed there ([`ScenarioError`]).
+//! `scenarios/README.md` is the reference of the format; [`parse`] shows a complete file.
+//!
+//! Nothing here runs a scenario: [`Scenario::system`] makes the closed system that the engines take.
+#![forbid(unsafe_code)]
+
+mod built_in;
+mod calls;
+mod decode;
+mod discussion;
+mod error;
+mod file;
+mod near;
+mod scenario;
+mod usage;
+
+pub use built_in::{BUILT_IN, built_in};
+pub use discussion::{REMARKS, Remark, remark};
+pub use error::{Mistake, Refused, ScenarioError};
+pub use near::nearest;
+pub use scenario::{Expectation, Kind, Scenario};
+
+use std::path::Path;
+
+use lockproof_model::protocol::Entry;
+
+/// Reads a scenario from `text`. `origin` is what messages call the file; `protocols` are those that it may name, as a
+/// rule [`lockproof_model::protocol::all`] and whatever the caller adds.
+///
+/// ```
+/// let text = r#"
+///     name = "readers-exclude-writer"
+///     title = "While somebody reads, nobody writes"
+///     properties = ["exclusive"]
+///
+///     [store]
+///     layers = [{ id = "base", names = ["foo"] }]
+///
+///     [[process]]
+///     name = "reader"
+///     count = 2
+///     [[process.thread]]
+///     calls = ["diff base", "close-diff base"]
+///
+///     [[process]]
+///     name = "writer"
+///     [[process.thread]]
+///     calls = ["set-names base foo,bar"]
+///
+///     [expect.v1_24]
+///     exclusive = "proved"
+/// "#;
+/// let protocols = lockproof_model::protocol::all();
+/// let scenario = lockproof_scenarios::parse("example.toml", text, &protocols)?;
+/// let system = scenario.system(protocols[0]);
+/// let names: Vec<&str> = system.processes.iter().map(|process| process.name.as_str()).collect();
+/// assert_eq!(names, ["reader-1", "reader-2", "writer"]);
+/// # Ok::<(), lockproof_scenarios::Refused>(())
+/// ```
+///
+/// # Errors
+/// Every mistake that was found, each with its place.
+pub fn parse(origin: &str, text: &str, protocols: &[Entry]) -> Result<Scenario, Refused> {
+    file::parse(origin, text, protocols)
+}
+
+/// Reads a scenario from the file at `path`.
+///
+/// # Errors
+/// Why the file could not be read, or the mistakes in it.
+pub fn load(path: &Path, protocols: &[Entry]) -> Result<Scenario, ScenarioError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read { path: path.into(), source })?;
+    Ok(parse(&path.display().to_string(), &text, protocols)?)
+}

@@ -1,0 +1,224 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockproof_model::property::Property;
+use lockproof_model::protocol;
+use lockproof_model::schedule::Schedule;
+
+use crate::output::Color;
+use crate::units;
+
+const EXAMPLES: &str = "\
+Examples:
+  lockproof                                       every scenario, every protocol
+  lockproof check writer-starvation -p v1_24      one scenario, one protocol
+  lockproof check my-race.toml --format json      a scenario of your own, for another program
+  lockproof show stale-ro-cache-after-rw-write    what a scenario is about
+  lockproof replay abba-layer-locks -p per_layer_locks --schedule lk1:…
+  lockproof stress writer-starvation -p v1_24 --for 10s
+
+Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
+
+/// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
+#[derive(Debug, Parser)]
+#[command(name = "lockproof", version, after_help = EXAMPLES, propagate_version = true)]
+pub(crate) struct Cli {
+    /// What to do; nothing at all is `check`, of everything.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// When to use colours; `auto` respects `NO_COLOR` and uses none in a pipe.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check scenarios in the model, and show what was found on real processes.
+    Check(CheckArgs),
+    /// List the scenarios that are built in.
+    List(ListArgs),
+    /// Show a scenario: where it comes from, who does what, what is expected.
+    Show(ShowArgs),
+    /// Run a schedule again, in the model and by real processes.
+    Replay(ReplayArgs),
+    /// Let the processes of a scenario run freely, and measure waits and overtakes.
+    Stress(StressArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Command::Check(CheckArgs::default())
+    }
+}
+
+fn protocols() -> PossibleValuesParser {
+    PossibleValuesParser::new(protocol::all().into_iter().map(|entry| entry.name))
+}
+
+fn property(name: &str) -> Result<Property, lockproof_model::property::UnknownProperty> {
+    name.parse()
+}
+
+fn properties() -> impl clap::builder::TypedValueParser<Value = Property> {
+    use clap::builder::TypedValueParser as _;
+    PossibleValuesParser::new(Property::ALL.map(Property::name)).try_map(|name| property(&name))
+}
+
+/// How verdicts are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For another program.
+    Json,
+    /// For a build server.
+    Junit,
+    /// For a pull request.
+    Markdown,
+}
+
+/// How anything else is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For another program.
+    Json,
+}
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct CheckArgs {
+    /// Names of built-in scenarios, or files; without any, all that are built in.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenarios: Vec<String>,
+    /// Only this protocol; may be repeated.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: Vec<String>,
+    /// Only this property; may be repeated.
+    #[arg(long, value_name = "PROPERTY", value_parser = properties())]
+    pub(crate) property: Vec<Property>,
+    /// How to show the verdicts.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ReportFormat,
+    /// The table alone, no traces.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// In traces, also what happens inside a process: mutexes, cells, clocks.
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Keep whole states, so that a proof is no matter of probability.
+    #[arg(long, conflicts_with = "fingerprint")]
+    pub(crate) exact: bool,
+    /// Keep fingerprints of states: less memory, and a bound on the chance of a collision is printed.
+    #[arg(long)]
+    pub(crate) fingerprint: bool,
+    /// Do not treat processes that run the same script alike.
+    #[arg(long)]
+    pub(crate) no_symmetry: bool,
+    /// Try all orders of steps that do not depend on each other.
+    #[arg(long)]
+    pub(crate) no_partial_order: bool,
+    /// Take the steps that concern one process alone one by one.
+    #[arg(long)]
+    pub(crate) no_merge: bool,
+    /// Give a search up after so many states.
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) states_max: Option<u64>,
+    /// Give a search up when it needs more memory: 512M, 2G.
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub(crate) memory_max: Option<u64>,
+    /// Give a search up after this time: 30s, 5m.
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub(crate) time_max: Option<Duration>,
+    /// Do not run counterexamples on real processes.
+    #[arg(long)]
+    pub(crate) no_real: bool,
+    /// How many checks run side by side; as a rule one for each core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// How to show the list.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// The name of a built-in scenario, or a file.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: String,
+    /// Print the scenario's file as it is, to begin one of your own with.
+    #[arg(long)]
+    pub(crate) toml: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The name of a built-in scenario, or a file.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: String,
+    /// The protocol under which the schedule was found.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: String,
+    /// The schedule, as `check` printed it.
+    #[arg(long, value_name = "lk1:…")]
+    pub(crate) schedule: Schedule,
+    /// Only in the model, not by real processes.
+    #[arg(long)]
+    pub(crate) model_only: bool,
+    /// How often real processes go round the cycle of a lasso.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Also what happens inside a process: mutexes, cells, clocks.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StressArgs {
+    /// The name of a built-in scenario, or a file.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: String,
+    /// The protocol that the processes speak.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: String,
+    /// How long: 10s, 1m.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    pub(crate) duration: Duration,
+    /// How to show what was measured.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_check_of_everything() {
+        let cli = Cli::try_parse_from(["lockproof"]).expect("no arguments are fine");
+        let Command::Check(args) = cli.command.unwrap_or_default() else { panic!("not a check") };
+        assert!(args.scenarios.is_empty() && args.protocol.is_empty() && args.property.is_empty());
+        assert!(!args.no_real && args.states_max.is_none());
+    }
+}

@@ -1,0 +1,71 @@
+//! The explorer, as the command line asks for it.
+
+use std::time::{Duration, Instant};
+
+use lockproof_model::explore::{self, Report};
+use lockproof_model::property::Property;
+use lockproof_model::step::ModelError;
+use lockproof_model::system::System;
+
+use crate::args::CheckArgs;
+
+/// How every search of a check is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    options: explore::Options,
+    time_max: Option<Duration>,
+}
+
+impl Limits {
+    /// What the command line says, and otherwise the explorer's own; `side_by_side` searches share the memory.
+    pub(crate) fn of(args: &CheckArgs, side_by_side: usize) -> Self {
+        let defaults = explore::Options::default();
+        let shared = defaults.memory_max / side_by_side as u64;
+        let options = explore::Options {
+            states_max: args.states_max.unwrap_or(defaults.states_max),
+            memory_max: args.memory_max.unwrap_or(shared),
+            symmetry: !args.no_symmetry,
+            partial_order: !args.no_partial_order,
+            merge: !args.no_merge,
+            fingerprint: if args.exact { false } else { args.fingerprint || defaults.fingerprint },
+            stamp_order: None,
+        };
+        Self { options, time_max: args.time_max }
+    }
+
+    /// Explores `system`.
+    pub(crate) fn check(&self, system: &System, properties: &[Property]) -> Result<Report, ModelError> {
+        let end = self.time_max.map(|time| Instant::now() + time);
+        explore::check(system, properties, &self.options, &|| end.is_some_and(|end| Instant::now() >= end))
+    }
+}
+
+/// The properties, in groups that one search judges: what is judged on endless runs or after kills allows no
+/// reduction, and would take the reductions from the others.
+pub(crate) fn groups(properties: &[Property]) -> impl Iterator<Item = Vec<Property>> {
+    let needs_all_states = |property: &Property| property.is_liveness() || *property == Property::CrashSafe;
+    let (all_states, reduced): (Vec<Property>, Vec<Property>) = properties.iter().copied().partition(needs_all_states);
+    [reduced, all_states].into_iter().filter(|group| !group.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_allows_no_reduction_is_searched_for_apart() {
+        use Property::{CrashSafe, Fresh, NoDeadlock, Ordered};
+        let split: Vec<_> = groups(&[Fresh, NoDeadlock, Ordered, CrashSafe]).collect();
+        assert_eq!(split, [vec![Fresh, Ordered], vec![NoDeadlock, CrashSafe]]);
+        assert_eq!(groups(&[Fresh]).count(), 1);
+    }
+
+    #[test]
+    fn options_of_the_command_line_reach_the_explorer() {
+        let args = CheckArgs { no_symmetry: true, states_max: Some(7), exact: true, ..CheckArgs::default() };
+        let options = Limits::of(&args, 2).options;
+        assert_eq!((options.symmetry, options.partial_order, options.merge), (false, true, true));
+        assert_eq!((options.states_max, options.fingerprint), (7, false));
+        assert_eq!(options.memory_max, explore::Options::default().memory_max / 2);
+    }
+}

@@ -1,0 +1,99 @@
+//! What can go wrong, and what the exit status says of it.
+
+use std::io;
+
+use lockproof_harness::HarnessError;
+use lockproof_model::step::ModelError;
+use lockproof_scenarios::{Refused, ScenarioError};
+use miette::{Diagnostic, MietteHandlerOpts};
+
+use crate::{UNEXPECTED, WRONG_USE};
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum CliError {
+    /// Neither a name nor a file.
+    #[error("there is no scenario and no file called `{name}`")]
+    UnknownScenario {
+        /// What was asked for.
+        name: String,
+        /// Which name was meant, or where the names are.
+        #[help]
+        help: String,
+    },
+    /// A file that is no scenario.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scenario(Box<ScenarioError>),
+    /// A built-in file that is no scenario.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    BuiltIn(Box<Refused>),
+    /// Two scenarios of one name.
+    #[error("two scenarios are called `{name}`: {first} and {second}")]
+    SameName {
+        /// The name.
+        name: String,
+        /// One file.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Nothing is left of what was asked for.
+    #[error("nothing to check: {why}")]
+    Nothing {
+        /// Why.
+        why: String,
+    },
+    /// A schedule that does not belong to the scenario.
+    #[error("failed to run the schedule in the model")]
+    #[diagnostic(help("a schedule belongs to one scenario, one protocol and one version of both"))]
+    Schedule(#[source] Box<ModelError>),
+    /// A protocol made a mistake, or the model is too small for it.
+    #[error("failed to check {scenario} under {protocol}")]
+    Model {
+        /// The scenario.
+        scenario: String,
+        /// The protocol.
+        protocol: String,
+        /// The mistake.
+        source: Box<ModelError>,
+    },
+    /// Real processes could not be run to the end.
+    #[error("failed to run real processes")]
+    Real(#[source] Box<HarnessError>),
+    /// Stdout is gone.
+    #[error("failed to write to stdout")]
+    Write(#[source] io::Error),
+}
+
+impl From<ScenarioError> for CliError {
+    fn from(error: ScenarioError) -> Self {
+        Self::Scenario(Box::new(error))
+    }
+}
+
+impl CliError {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            CliError::UnknownScenario { .. }
+            | CliError::Scenario(_)
+            | CliError::SameName { .. }
+            | CliError::Nothing { .. } => WRONG_USE,
+            CliError::Schedule(error) if matches!(**error, ModelError::Impossible { .. }) => WRONG_USE,
+            CliError::BuiltIn(_)
+            | CliError::Schedule(_)
+            | CliError::Model { .. }
+            | CliError::Real(_)
+            | CliError::Write(_) => UNEXPECTED,
+        }
+    }
+}
+
+/// How errors are drawn from now on.
+pub(crate) fn show_with(color: bool) {
+    // Fails only if it was called before; then that call's choice stands.
+    let _ = miette::set_hook(Box::new(move |_| {
+        Box::new(MietteHandlerOpts::new().color(color).unicode(true).terminal_links(false).build())
+    }));
+}

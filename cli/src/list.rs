@@ -1,0 +1,160 @@
+//! `list` and `show`: what scenarios there are, and what one is about.
+
+use std::fmt::Write as _;
+
+use lockproof_model::call::Call;
+use lockproof_model::system::Repeat;
+use lockproof_scenarios::{Kind, Scenario, remark};
+use serde::Serialize;
+
+use crate::args::{Format, ListArgs, ShowArgs};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::select;
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    version: u32,
+    scenarios: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    title: &'a str,
+    cites: &'a [String],
+    properties: Vec<&'static str>,
+    protocols: Vec<&'static str>,
+}
+
+pub(crate) fn list(args: &ListArgs, output: &Output) -> Result<bool, CliError> {
+    let scenarios = select::all()?;
+    let text = match args.format {
+        Format::Table => table(scenarios),
+        Format::Json => json(scenarios),
+    };
+    output.print(&text)?;
+    Ok(true)
+}
+
+fn table(scenarios: &[Scenario]) -> String {
+    let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for scenario in scenarios {
+        let remarks: Vec<&str> = remarks(scenario).collect();
+        let _ = writeln!(text, "{:width$}  {} ({})", scenario.name, scenario.title, remarks.join(", "));
+    }
+    text
+}
+
+fn remarks(scenario: &Scenario) -> impl Iterator<Item = &str> {
+    scenario.cites.iter().map(String::as_str).filter(|cite| remark(cite).is_some())
+}
+
+fn json(scenarios: &[Scenario]) -> String {
+    let listing = Listing { version: 1, scenarios: scenarios.iter().map(Entry::of).collect() };
+    let mut text = serde_json::to_string_pretty(&listing).expect("strings can be written as JSON");
+    text.push('\n');
+    text
+}
+
+impl<'a> Entry<'a> {
+    fn of(scenario: &'a Scenario) -> Self {
+        Self {
+            name: &scenario.name,
+            title: &scenario.title,
+            cites: &scenario.cites,
+            properties: scenario.properties.iter().map(|property| property.name()).collect(),
+            protocols: select::protocols(&[], scenario).iter().map(|entry| entry.name).collect(),
+        }
+    }
+}
+
+pub(crate) fn show(args: &ShowArgs, output: &Output) -> Result<bool, CliError> {
+    let scenario = select::scenario(&args.scenario)?;
+    output.print(&if args.toml { scenario.text.clone() } else { describe(&scenario) })?;
+    Ok(true)
+}
+
+fn describe(scenario: &Scenario) -> String {
+    let mut text = format!("{}: {}\n", scenario.name, scenario.title);
+    if !scenario.about.is_empty() {
+        let _ = write!(text, "\n{}\n", scenario.about);
+    }
+    text.push('\n');
+    for cite in &scenario.cites {
+        match remark(cite) {
+            Some(remark) => {
+                let _ = writeln!(text, "  {} ({}): {}", remark.id, remark.who, remark.said);
+            }
+            None => {
+                let _ = writeln!(text, "  {cite}");
+            }
+        }
+    }
+    text.push_str("\nThe store at the start:\n");
+    for layer in &scenario.layers {
+        let names = if layer.names.is_empty() { String::new() } else { format!(" as {}", layer.names.join(",")) };
+        let parent = if layer.parent.is_empty() { String::new() } else { format!(" on {}", layer.parent) };
+        let incomplete = if layer.incomplete { ", incomplete" } else { "" };
+        let _ = writeln!(text, "  {}{parent}{names}{incomplete}", layer.id);
+    }
+    if scenario.layers.is_empty() {
+        text.push_str("  empty\n");
+    }
+    for (path, target) in &scenario.aliases {
+        let _ = writeln!(text, "  {path} is a symbolic link to {target}");
+    }
+    for kind in &scenario.kinds {
+        process(&mut text, kind);
+    }
+    if scenario.crashes > 0 {
+        let _ = writeln!(text, "\nKills, in all: {}", scenario.crashes);
+    }
+    text.push_str("\nExpected:\n");
+    for property in &scenario.properties {
+        let _ = writeln!(text, "  {property}");
+        for protocol in select::protocols(&[], scenario) {
+            let verdict = scenario.expected(protocol.name, *property).unwrap_or("nothing");
+            let _ = writeln!(text, "    {:16} {verdict}", protocol.name);
+        }
+    }
+    text
+}
+
+fn process(text: &mut String, kind: &Kind) {
+    let _ = write!(text, "\nProcess {}", kind.name);
+    if kind.count > 1 {
+        let _ = write!(text, ", {} of them", kind.count);
+    }
+    match kind.runs {
+        Repeat::Times(1) => {}
+        Repeat::Times(runs) => {
+            let _ = write!(text, ", started {runs} times");
+        }
+        Repeat::Forever => text.push_str(", started again for ever"),
+    }
+    if let Some(protocol) = kind.protocol {
+        let _ = write!(text, ", always {}", protocol.name);
+    }
+    if kind.may_crash {
+        text.push_str(", may be killed");
+    }
+    text.push('\n');
+    if !kind.before.is_empty() {
+        let _ = writeln!(text, "  first: {}", calls(&kind.before));
+    }
+    for (number, thread) in kind.threads.iter().enumerate() {
+        let name = if kind.threads.len() > 1 { format!("thread {}: ", number + 1) } else { String::new() };
+        let times = match thread.repeat {
+            Repeat::Times(1) => String::new(),
+            Repeat::Times(times) => format!(", {times} times"),
+            Repeat::Forever => ", for ever".into(),
+        };
+        let _ = writeln!(text, "  {name}{}{times}", calls(&thread.script));
+    }
+}
+
+fn calls(calls: &[Call]) -> String {
+    calls.iter().map(Call::to_string).collect::<Vec<_>>().join("; ")
+}

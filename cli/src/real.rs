@@ -1,0 +1,105 @@
+//! Real processes, as the command line asks for them.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use lockproof_harness::Harness;
+use lockproof_harness::replay::{ReplayOptions, ReplayReport};
+use lockproof_model::property::Property;
+use lockproof_model::system::System;
+use lockproof_model::verdict::{Finding, Verdict};
+use lockproof_reports::Row;
+
+use crate::error::CliError;
+
+/// What the real processes are called in reports.
+pub(crate) const ENGINE: &str = "processes";
+
+/// Whether the trace of a verdict shows something: a counterexample, or the witness that `parallel-reads` asks for.
+pub(crate) fn is_a_showing(property: Property, verdict: &Verdict) -> bool {
+    let shown = if property == Property::ParallelReads { Verdict::Proved } else { Verdict::Violated };
+    *verdict == shown
+}
+
+/// Runs what was found on real processes, and says whether they show the same. `None` where there is nothing to show.
+/// `model` is the model's verdict.
+pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option<Row> {
+    let trace = finding.trace.as_ref().filter(|_| is_a_showing(finding.property, &finding.verdict))?;
+    let started = Instant::now();
+    let replayed = Harness::current()
+        .and_then(|harness| harness.replay(system, &trace.schedule(), &ReplayOptions::default()))
+        .map(|report| report.shows(finding.property));
+    let (verdict, detail) = match replayed {
+        Ok(shown) if shown.is_seen() => (finding.verdict.clone(), shown.text().to_owned()),
+        Ok(shown) => (Verdict::Sampled("1 schedule".into()), format!("not seen: {}", shown.text())),
+        // The other verdicts are worth having all the same.
+        Err(error) => (Verdict::Cut("the processes did not come to the end".into()), error.to_string()),
+    };
+    Some(Row {
+        engine: ENGINE.into(),
+        expected: Some(finding.verdict.name().to_owned()),
+        as_expected: verdict == finding.verdict,
+        verdict,
+        states: 0,
+        schedules: 1,
+        seconds: started.elapsed().as_secs_f64(),
+        detail,
+        ..model.clone()
+    })
+}
+
+/// Replays a schedule on real processes.
+pub(crate) fn replay(
+    system: &System,
+    schedule: &lockproof_model::schedule::Schedule,
+    rounds: u32,
+) -> Result<ReplayReport, CliError> {
+    let options = ReplayOptions { rounds, ..ReplayOptions::default() };
+    let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
+    harness.replay(system, schedule, &options).map_err(|error| CliError::Real(Box::new(error)))
+}
+
+/// What real processes did with a schedule, for people: where they parted from the model, what each call returned,
+/// what shows of each property, what the kernel says of those who wait.
+pub(crate) fn describe(report: &ReplayReport, system: &System) -> String {
+    let name = |process: u8| system.processes.get(usize::from(process)).map_or("?", |process| process.name.as_str());
+    let mut text = format!("By real processes: {} steps", report.steps.len());
+    match &report.parted {
+        None => text.push_str(", each as in the model\n"),
+        Some(parted) => {
+            let _ = writeln!(text, "; model and reality part at step {}, in the {}:", parted.number, parted.what);
+            let _ = writeln!(text, "  the model: {}\n  reality:   {}", parted.model, parted.real);
+        }
+    }
+    for made in &report.calls {
+        let returned = match &made.ended {
+            Some((_, Ok(value))) => format!("returned {}", lockproof_model::monitor::show(value)),
+            Some((_, Err(fail))) => format!("failed: {fail}"),
+            None => "did not return".into(),
+        };
+        let _ = writeln!(text, "  {} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call);
+    }
+    for property in Property::ALL {
+        let shown = report.shows(property);
+        if shown.is_seen() {
+            let _ = writeln!(text, "  {property}: {}", shown.text());
+        }
+    }
+    if let Some(kernel) = &report.kernel {
+        let _ = writeln!(text, "  those who wait really waited for {:?}; the kernel says:", kernel.waited);
+        for lock in &kernel.lines {
+            let _ = writeln!(text, "    {}", lock.line);
+        }
+        for (process, pid, request) in &kernel.requests {
+            let end = if request.granted { "was granted" } else { "was not granted" };
+            let _ = writeln!(
+                text,
+                "    {} (pid {pid}): {} times EDEADLK for {}, {end}",
+                name(*process),
+                request.deadlocks,
+                request.file
+            );
+        }
+    }
+    text
+}

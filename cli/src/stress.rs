@@ -1,0 +1,189 @@
+//! `stress`: the processes of a scenario, running freely.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use lockproof_harness::Harness;
+use lockproof_harness::stress::{ProcessReport, StressOptions, StressReport, WaitReport};
+use lockproof_model::op::Mode;
+use serde::Serialize;
+
+use crate::args::{Format, StressArgs};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::select;
+
+/// Whether nobody panicked. That somebody waits, or a call fails, is what one wants to see.
+pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> {
+    let scenario = select::scenario(&args.scenario)?;
+    let system = scenario.system(select::protocol(&args.protocol)?);
+    let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
+    let report = harness
+        .stress(&system, &StressOptions::lasting(args.duration))
+        .map_err(|error| CliError::Real(Box::new(error)))?;
+    output.print(&match args.format {
+        Format::Table => table(&report),
+        Format::Json => json(&report, &scenario.name, &args.protocol),
+    })?;
+    Ok(report.processes.iter().all(|process| process.panics.is_empty()))
+}
+
+fn table(report: &StressReport) -> String {
+    let mut text = format!("ran freely for {}\n", time(report.lasted));
+    for process in &report.processes {
+        let calls = format!("{} calls, {:.0} a second", process.calls, process.calls_per_second);
+        let _ = writeln!(text, "\n{}: {calls}, {} runs", process.name, process.runs);
+        for (failure, times) in &process.failures {
+            let _ = writeln!(text, "  failed {times} times: {failure}");
+        }
+        for panic in &process.panics {
+            let _ = writeln!(text, "  panic: {panic}");
+        }
+        if !process.waits.is_empty() {
+            let _ = writeln!(
+                text,
+                "  {:<36} {:>9} {:>9} {:>9} {:>9} {:>14} {:>8}",
+                "lock", "grants", "p50", "p99", "max", "overtaken max", "EDEADLK"
+            );
+        }
+        for wait in &process.waits {
+            let _ = writeln!(
+                text,
+                "  {:<36} {:>9} {:>9} {:>9} {:>9} {:>14} {:>8}",
+                lock(&wait.file.0, wait.mode),
+                wait.grants(),
+                time(wait.wait_at(0.5)),
+                time(wait.wait_at(0.99)),
+                time(wait.wait_max()),
+                wait.overtakes.max(),
+                wait.deadlocks
+            );
+        }
+        for waiting in &process.still_waiting {
+            let _ = writeln!(
+                text,
+                "  still waits for {} after {}, passed by {} others",
+                lock(&waiting.file.0, waiting.mode),
+                time(Duration::from_nanos(waiting.wait_ns)),
+                waiting.overtakes
+            );
+        }
+    }
+    text
+}
+
+/// `R(root/vfs-layers/layers.lock)`.
+fn lock(file: &str, mode: Mode) -> String {
+    format!("{}({file})", if mode == Mode::Shared { "R" } else { "W" })
+}
+
+/// Three digits and a unit.
+fn time(time: Duration) -> String {
+    let nanoseconds = time.as_nanos();
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    version: u32,
+    scenario: &'a str,
+    protocol: &'a str,
+    seconds: f64,
+    processes: Vec<MeasuredProcess<'a>>,
+}
+
+#[derive(Serialize)]
+struct MeasuredProcess<'a> {
+    name: &'a str,
+    runs: u64,
+    calls: u64,
+    calls_per_second: f64,
+    failures: &'a std::collections::BTreeMap<String, u64>,
+    panics: &'a [String],
+    waits: Vec<MeasuredWait<'a>>,
+    still_waiting: Vec<Waiting<'a>>,
+}
+
+#[derive(Serialize)]
+struct MeasuredWait<'a> {
+    file: &'a str,
+    mode: Mode,
+    grants: u64,
+    wait_p50_ns: u64,
+    wait_p99_ns: u64,
+    wait_max_ns: u64,
+    overtakes_p50: u64,
+    overtakes_max: u64,
+    edeadlk: u64,
+}
+
+#[derive(Serialize)]
+struct Waiting<'a> {
+    file: &'a str,
+    mode: Mode,
+    wait_ns: u64,
+    overtakes: u64,
+}
+
+fn json(report: &StressReport, scenario: &str, protocol: &str) -> String {
+    let processes = report.processes.iter().map(MeasuredProcess::of).collect();
+    let seconds = report.lasted.as_secs_f64();
+    let measured = Measured { version: 1, scenario, protocol, seconds, processes };
+    let mut text = serde_json::to_string_pretty(&measured).expect("strings and numbers can be written as JSON");
+    text.push('\n');
+    text
+}
+
+impl<'a> MeasuredProcess<'a> {
+    fn of(process: &'a ProcessReport) -> Self {
+        let ProcessReport { name, runs, calls, calls_per_second, failures, panics, waits, still_waiting, .. } = process;
+        let still_waiting = still_waiting.iter().map(|waiting| Waiting {
+            file: &waiting.file.0,
+            mode: waiting.mode,
+            wait_ns: waiting.wait_ns,
+            overtakes: waiting.overtakes,
+        });
+        Self {
+            name,
+            runs: *runs,
+            calls: *calls,
+            calls_per_second: *calls_per_second,
+            failures,
+            panics,
+            waits: waits.iter().map(MeasuredWait::of).collect(),
+            still_waiting: still_waiting.collect(),
+        }
+    }
+}
+
+impl<'a> MeasuredWait<'a> {
+    fn of(wait: &'a WaitReport) -> Self {
+        Self {
+            file: &wait.file.0,
+            mode: wait.mode,
+            grants: wait.grants(),
+            wait_p50_ns: wait.wait_ns.value_at_quantile(0.5),
+            wait_p99_ns: wait.wait_ns.value_at_quantile(0.99),
+            wait_max_ns: wait.wait_ns.max(),
+            overtakes_p50: wait.overtakes.value_at_quantile(0.5),
+            overtakes_max: wait.overtakes.max(),
+            edeadlk: wait.deadlocks,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_that_fits() {
+        let shown = [17, 1_700, 1_700_000, 1_700_000_000].map(|nanoseconds| time(Duration::from_nanos(nanoseconds)));
+        assert_eq!(shown, ["17 ns", "1.7 µs", "1.7 ms", "1.7 s"]);
+    }
+}

@@ -1,0 +1,138 @@
+//! The command as its user meets it: what it prints, and its exit status.
+
+use std::process::{Command, Output, Stdio};
+
+fn lockproof(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lockproof"))
+        .args(arguments)
+        .env_remove("NO_COLOR")
+        .env("COLUMNS", "100")
+        .output()
+        .expect("our own command")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+#[test]
+fn a_mistyped_scenario_is_wrong_use_and_the_right_one_is_named() {
+    let output = lockproof(&["check", "writer-starvaton"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stdout(&output), "");
+    insta::assert_snapshot!(stderr(&output));
+}
+
+#[test]
+fn a_file_with_a_mistake_is_wrong_use_and_shows_the_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mine.toml");
+    let mine = stdout(&lockproof(&["show", "abba-layer-locks", "--toml"]));
+    std::fs::write(&path, mine.replace("put-layer b parent=a", "put-layer b perent=a")).expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_lockproof"))
+        .args(["check", "mine.toml"])
+        .current_dir(folder.path())
+        .output()
+        .expect("our own command");
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(stderr(&output));
+}
+
+#[test]
+fn an_unknown_protocol_property_or_option_is_wrong_use() {
+    for arguments in [
+        ["check", "--protocol", "v1_25"],
+        ["check", "--property", "frsh"],
+        ["check", "--memory-max", "lots"],
+        ["check", "--exact", "--fingerprint"],
+        ["check", "no/such/file.toml", "--quiet"],
+        ["replay", "abba-layer-locks", "--schedule=lk1:A"],
+    ] {
+        let output = lockproof(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert_ne!(stderr(&output), "", "{arguments:?}");
+    }
+    assert!(stderr(&lockproof(&["check", "--property", "frsh"])).contains("fresh"));
+}
+
+#[test]
+fn a_schedule_that_was_damaged_is_refused_before_anything_is_run() {
+    let output = lockproof(&["replay", "abba-layer-locks", "-p", "v1_24", "--schedule", "lk1:A12.B3-00000000"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the checksum does not fit"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_schedule_that_is_not_possible_says_at_which_step() {
+    // Three processes, of which the scenario has two: `C` cannot take the second step.
+    let schedule = "lk1:A.C-25147174";
+    let output = lockproof(&["replay", "abba-layer-locks", "-p", "v1_24", "--model-only", "--schedule", schedule]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("step 2 of the schedule is not possible"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_help_has_examples_and_the_exit_status() {
+    let output = lockproof(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn a_scenario_is_shown_for_people() {
+    let output = lockproof(&["show", "stale-ro-cache-after-rw-write"]);
+    assert_eq!(output.status.code(), Some(0));
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn the_list_names_every_scenario_once_in_both_formats() {
+    let table = stdout(&lockproof(&["list"]));
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&lockproof(&["list", "--format", "json"]))).expect("JSON");
+    assert_eq!(json["version"], 1);
+    let listed = json["scenarios"].as_array().expect("an array");
+    assert_eq!(listed.len(), table.lines().count());
+    for (line, entry) in table.lines().zip(listed) {
+        assert_eq!(line.split_whitespace().next(), entry["name"].as_str());
+    }
+    let first = &listed[0];
+    assert_eq!(first["name"], "stale-ro-cache-after-rw-write");
+    assert_eq!(first["properties"], serde_json::json!(["fresh"]));
+    assert_eq!(first["protocols"], serde_json::json!(["v1_24", "pr_473", "one_way_upgrade", "per_layer_locks"]));
+}
+
+#[test]
+fn nothing_is_coloured_in_a_pipe_unless_it_was_asked_for() {
+    assert!(!stdout(&lockproof(&["--help"])).contains('\u{1b}'));
+    assert!(!stderr(&lockproof(&["show", "nothing"])).contains('\u{1b}'));
+    assert!(stderr(&lockproof(&["show", "nothing", "--color", "always"])).contains('\u{1b}'));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lockproof"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("our own command");
+    drop(child.stdout.take());
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().expect("piped"), &mut said).expect("UTF-8");
+    assert_eq!((child.wait().expect("an end").code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = lockproof(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(stdout(&output).contains("lockproof"), "{shell}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Calls as scenarios write them: `put-layer b parent=base names=x,y diff=true`.
+
+use std::ops::Range;
+
+use lockproof_model::call::Call;
+
+use crate::decode::{Mistakes, Placed};
+
+/// The calls, as messages and the reference show them.
+pub(crate) const FORMS: [(&str, &str); 13] = [
+    ("open", "open"),
+    ("status", "status"),
+    ("names", "names LAYER"),
+    ("lookup", "lookup NAME"),
+    ("exists", "exists LAYER"),
+    ("layers", "layers"),
+    ("put-layer", "put-layer ID [parent=ID] [names=NAME,NAME…] [diff=true]"),
+    ("delete-layer", "delete-layer LAYER"),
+    ("set-names", "set-names LAYER NAME,NAME…"),
+    ("diff", "diff ID"),
+    ("close-diff", "close-diff ID"),
+    ("shutdown", "shutdown"),
+    ("shutdown-ro", "shutdown-ro"),
+];
+
+/// The call that `text` is. `source` is the whole file: a string without escapes is marked to the word.
+pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) -> Option<Call> {
+    let mut words = words(text, source);
+    if words.is_empty() {
+        mistakes.add(&text.span, "empty call", "a call goes here", forms_help());
+        return None;
+    }
+    let name = words.remove(0);
+    let Some((_, form)) = FORMS.iter().find(|(known, _)| *known == name.value) else {
+        mistakes.unknown(&name.span, "call", name.value, FORMS.map(|(known, _)| known));
+        return None;
+    };
+    let mut arguments = Arguments { form, call: name.clone(), words, mistakes };
+    let call = match name.value {
+        "open" => Some(Call::Open),
+        "status" => Some(Call::Status),
+        "layers" => Some(Call::Layers),
+        "shutdown" => Some(Call::Shutdown),
+        "shutdown-ro" => Some(Call::ShutdownRo),
+        "names" => arguments.word("a layer").map(|id| Call::Names { id }),
+        "lookup" => arguments.word("a name").map(|name| Call::Lookup { name }),
+        "exists" => arguments.word("a layer").map(|id| Call::Exists { id }),
+        "delete-layer" => arguments.word("a layer").map(|id| Call::DeleteLayer { id }),
+        "diff" => arguments.word("a layer").map(|id| Call::Diff { id }),
+        "close-diff" => arguments.word("a layer").map(|id| Call::CloseDiff { id }),
+        "set-names" => arguments.set_names(),
+        _ => arguments.put_layer(),
+    };
+    arguments.end();
+    call
+}
+
+fn forms_help() -> String {
+    let forms: Vec<String> = FORMS.iter().map(|(_, form)| format!("`{form}`")).collect();
+    format!("calls: {}", forms.join(", "))
+}
+
+/// The words of a string, each with its own place where the file holds the string as it is.
+fn words<'t>(text: &Placed<&'t str>, source: &str) -> Vec<Placed<&'t str>> {
+    let inside = text.span.start + 1..text.span.end.saturating_sub(1);
+    let plain = source.get(inside.clone()) == Some(text.value);
+    let place = |word: &str| -> Range<usize> {
+        if !plain {
+            return text.span.clone();
+        }
+        let start = inside.start + (word.as_ptr() as usize - text.value.as_ptr() as usize);
+        start..start + word.len()
+    };
+    text.value.split_whitespace().map(|word| Placed { value: word, span: place(word) }).collect()
+}
+
+/// What follows the name of a call.
+struct Arguments<'a, 't> {
+    form: &'static str,
+    call: Placed<&'t str>,
+    words: Vec<Placed<&'t str>>,
+    mistakes: &'a mut Mistakes,
+}
+
+impl<'t> Arguments<'_, 't> {
+    fn shape(&self) -> String {
+        format!("it is written `{}`", self.form)
+    }
+
+    /// The next argument that is no `key=value`.
+    fn word(&mut self, what: &str) -> Option<String> {
+        let Some(at) = self.words.iter().position(|word| !word.value.contains('=')) else {
+            let message = format!("`{}` needs {what}", self.call.value);
+            let help = self.shape();
+            self.mistakes.add(&self.call.span, message, "one is missing", help);
+            return None;
+        };
+        let word = self.words.remove(at);
+        self.check_name(&word);
+        Some(word.value.to_owned())
+    }
+
+    /// Ids and names are words of letters, digits, `-`, `_` and `.`.
+    fn check_name(&mut self, word: &Placed<&str>) {
+        if !is_name(word.value) {
+            let message = format!("`{}` is no name of a layer", word.value);
+            let help = "letters, digits, `-`, `_` and `.` make a name; several are separated by `,` alone".to_owned();
+            self.mistakes.add(&word.span, message, "in here", help);
+        }
+    }
+
+    fn list(&mut self, word: &Placed<&str>, list: &str) -> Vec<String> {
+        list.split(',')
+            .map(|name| {
+                self.check_name(&Placed { value: name, span: word.span.clone() });
+                name.to_owned()
+            })
+            .collect()
+    }
+
+    /// Takes the argument `key=…`.
+    fn keyed(&mut self, key: &str) -> Option<(Placed<&'t str>, &'t str)> {
+        let at = self.words.iter().position(|word| word.value.split_once('=').is_some_and(|(name, _)| name == key))?;
+        let word = self.words.remove(at);
+        let (_, value) = word.value.split_once('=')?;
+        Some((word, value))
+    }
+
+    fn set_names(&mut self) -> Option<Call> {
+        let id = self.word("a layer")?;
+        let Some(at) = self.words.iter().position(|word| !word.value.contains('=')) else {
+            let help = self.shape();
+            self.mistakes.add(&self.call.span, "`set-names` needs names", "they are missing", help);
+            return None;
+        };
+        let word = self.words.remove(at);
+        let names = self.list(&word, word.value);
+        Some(Call::SetNames { id, names })
+    }
+
+    fn put_layer(&mut self) -> Option<Call> {
+        let id = self.word("the new layer's id")?;
+        let parent = self.keyed("parent").map(|(word, parent)| {
+            self.check_name(&Placed { value: parent, span: word.span });
+            parent.to_owned()
+        });
+        let names = match self.keyed("names") {
+            Some((word, names)) => self.list(&word, names),
+            None => Vec::new(),
+        };
+        let diff = match self.keyed("diff") {
+            None | Some((_, "false")) => false,
+            Some((_, "true")) => true,
+            Some((word, other)) => {
+                let message = format!("`diff` is `true` or `false`, not `{other}`");
+                self.mistakes.add(&word.span, message, "here", None);
+                false
+            }
+        };
+        Some(Call::PutLayer { id, parent, names, diff })
+    }
+
+    /// Nothing may be left.
+    fn end(self) {
+        let help = self.shape();
+        for word in self.words {
+            let message = format!("`{}` takes no `{}`", self.call.value, word.value);
+            self.mistakes.add(&word.span, message, "not expected", help.clone());
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+}

@@ -1,0 +1,113 @@
+//! A scenario as it was read, and the system that it makes with a protocol.
+
+use lockproof_model::call::Call;
+use lockproof_model::op::Path;
+use lockproof_model::property::Property;
+use lockproof_model::protocol::{Entry, Layer, LayerStore};
+use lockproof_model::system::{Process, Repeat, System, Thread};
+use lockproof_model::value::{Datum, Object};
+
+/// Who does what to a store, what must hold, and what is expected.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name: `stale-ro-cache-after-rw-write`.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Where it comes from: remarks of the discussion (`D14`, see [`remark`](crate::remark)), names of known races, links.
+    pub cites: Vec<String>,
+    /// A few sentences: who said what, and what the scenario shows.
+    pub about: String,
+    /// What is checked.
+    pub properties: Vec<Property>,
+    /// The protocols that it makes sense for, by name; `None`: all.
+    pub protocols: Option<Vec<String>>,
+    /// How many kills there may be, in all.
+    pub crashes: u32,
+    /// The layers that are there at the start.
+    pub layers: Vec<Layer>,
+    /// Pairs of a path and the one it is another name of.
+    pub aliases: Vec<(Path, Path)>,
+    /// The processes, those that are alike as one.
+    pub kinds: Vec<Kind>,
+    /// The verdicts that are expected.
+    pub expectations: Vec<Expectation>,
+    /// What the file is called: a path, or the name of a built-in file.
+    pub origin: String,
+    /// The file's text.
+    pub text: String,
+}
+
+/// Processes that are alike.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Their name; followed by a number where there are several.
+    pub name: String,
+    /// How many there are.
+    pub count: u32,
+    /// How often each is started anew.
+    pub runs: Repeat,
+    /// The protocol that they speak whatever is checked; `None`: the one under check.
+    pub protocol: Option<Entry>,
+    /// Whether they may be killed.
+    pub may_crash: bool,
+    /// Calls of the first thread, before any other starts.
+    pub before: Vec<Call>,
+    /// Their threads.
+    pub threads: Vec<Thread>,
+}
+
+/// The verdict that is expected of a protocol for a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// The protocol's name.
+    pub protocol: String,
+    /// The property.
+    pub property: Property,
+    /// The verdict's name: `proved`.
+    pub verdict: String,
+}
+
+impl Scenario {
+    /// The closed system in which `protocol` is checked: it is what every process speaks that is not pinned to another.
+    #[must_use]
+    pub fn system(&self, protocol: Entry) -> System {
+        let store = LayerStore::at(Object(0), true);
+        let (mut documents, mut stamped) = (Vec::new(), Vec::new());
+        if !self.layers.is_empty() {
+            documents.push((store.layers.path, self.layers.to_value()));
+            stamped.push(store.lockfile.path);
+        }
+        let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
+        System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }
+    }
+
+    /// The verdict that is expected, by name; `None` where the file says nothing.
+    #[must_use]
+    pub fn expected(&self, protocol: &str, property: Property) -> Option<&str> {
+        self.expectations
+            .iter()
+            .find(|expectation| expectation.protocol == protocol && expectation.property == property)
+            .map(|expectation| expectation.verdict.as_str())
+    }
+
+    /// Whether it makes sense for the protocol of that name.
+    #[must_use]
+    pub fn is_for(&self, protocol: &str) -> bool {
+        self.protocols.as_ref().is_none_or(|protocols| protocols.iter().any(|name| name == protocol))
+    }
+}
+
+impl Kind {
+    /// The processes of this kind.
+    fn processes(&self, protocol: Entry) -> impl Iterator<Item = Process> {
+        (1..=self.count).map(move |number| Process {
+            name: if self.count == 1 { self.name.clone() } else { format!("{}-{number}", self.name) },
+            protocol: self.protocol.unwrap_or(protocol),
+            before: self.before.clone(),
+            threads: self.threads.clone(),
+            runs: self.runs,
+            may_crash: self.may_crash,
+        })
+    }
+}
