@@ -77,6 +77,7 @@ impl<'s> Lockstep<'s> {
             system: system.clone(),
             schedule: schedule.clone(),
             steps: Vec::new(),
+            scheduled: 0,
             parted: None,
             calls: Vec::new(),
             initial: machine.state.shared.documents.clone(),
@@ -114,8 +115,35 @@ impl<'s> Lockstep<'s> {
                 break;
             }
         }
+        self.report.scheduled = self.report.steps.len();
+        if schedule.cycle.is_empty() {
+            self.settle()?;
+        }
         self.look_at_the_end()?;
         Ok(self.report)
+    }
+
+    /// Lets each thread take a step in turn, for as long as anybody can go on. To be refused with `EDEADLK` is not to.
+    fn settle(&mut self) -> Result<(), HarnessError> {
+        let end = self.report.scheduled + self.options.settle_steps;
+        loop {
+            let before = self.report.steps.len();
+            for pending in self.machine.pending() {
+                let step = Step::Run { process: pending.process, thread: pending.thread, branch: 0 };
+                let state = self.machine.state.clone();
+                let goes_on = self.machine.try_step(step)?.is_some_and(|performed| performed.progress);
+                self.machine.state = state;
+                if self.report.parted.is_some() || self.report.steps.len() >= end {
+                    return Ok(());
+                }
+                if goes_on {
+                    self.step(step, None)?;
+                }
+            }
+            if self.report.steps.len() == before {
+                return Ok(());
+            }
+        }
     }
 
     fn step(&mut self, step: Step, round: Option<u32>) -> Result<(), HarnessError> {

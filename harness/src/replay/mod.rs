@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use lockproof_model::call::{Call, Reply};
 use lockproof_model::op::{Op, Path};
+use lockproof_model::property::Property;
 use lockproof_model::schedule::Schedule;
 use lockproof_model::system::System;
 use lockproof_model::trace::Event;
@@ -36,6 +37,9 @@ use crate::wire::BlockedRequest;
 pub struct ReplayOptions {
     /// How often the cycle of a lasso is gone round.
     pub rounds: u32,
+    /// How many more steps are taken after the schedule, if it has no cycle: each thread in turn, for as long as anybody
+    /// can go on. A trace may end as soon as nothing can help any more; only this shows that nothing does.
+    pub settle_steps: usize,
     /// How long the threads that wait for lock files at the end really wait in the kernel; `None` for not at all.
     pub block_for: Option<Duration>,
     /// How long one process may take for one step.
@@ -45,13 +49,28 @@ pub struct ReplayOptions {
 }
 
 impl Default for ReplayOptions {
-    /// Three rounds, a third of a second in the kernel, 10 s a step, a minute in all.
+    /// Three rounds, no more steps than the schedule's, a third of a second in the kernel, 10 s a step, a minute in all.
     fn default() -> Self {
         Self {
             rounds: 3,
+            settle_steps: 0,
             block_for: Some(Duration::from_millis(330)),
             step_limit: Duration::from_secs(10),
             deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ReplayOptions {
+    /// What it takes to see a violation of `property`: of `no-deadlock` and `ordered`, what the threads do after the
+    /// trace; of `no-deadlock`, what the kernel says to those who wait.
+    #[must_use]
+    pub fn to_see(property: Property) -> Self {
+        let default = Self::default();
+        match property {
+            Property::NoDeadlock | Property::CrashSafe => Self { settle_steps: 3_000, ..default },
+            Property::Ordered => Self { settle_steps: 3_000, block_for: None, ..default },
+            _ => Self { block_for: None, ..default },
         }
     }
 }
@@ -158,6 +177,8 @@ pub struct ReplayReport {
     pub schedule: Schedule,
     /// The steps that both took.
     pub steps: Vec<Taken>,
+    /// How many of the steps are the schedule's own; those after them were taken to see what becomes of it.
+    pub scheduled: usize,
     /// Where they parted, if they did. The last of `steps` is then the one before.
     pub parted: Option<Parting>,
     /// The calls, in the order in which they began.

@@ -57,9 +57,11 @@ impl ReplayReport {
         Some(parts.join("; "))
     }
 
-    /// Whether a thread that is stuck took no step in the cycle, and nobody else was granted what it waits for.
+    /// Whether a thread that is stuck took no step in the cycle, or all the while after the schedule, and nobody else was
+    /// granted what it waits for.
     fn is_forgotten(&self, thread: &Unfinished) -> bool {
-        let mut cycle = self.steps.iter().filter(|taken| taken.round.is_some()).peekable();
+        let since = if self.schedule.cycle.is_empty() { self.scheduled } else { self.schedule.steps.len() };
+        let mut after = self.steps.iter().skip(since).peekable();
         let wanted = |op: &Op| match (op, &thread.op) {
             (Op::Lock { file, .. }, Op::Lock { file: other, .. }) => {
                 self.system.inode(file) == self.system.inode(other)
@@ -67,8 +69,8 @@ impl ReplayReport {
             (op, other) => op == other,
         };
         thread.stuck
-            && cycle.peek().is_some()
-            && cycle.all(|taken| {
+            && after.peek().is_some()
+            && after.all(|taken| {
                 let others = !matches!(taken.real.step, Step::Run { process, thread: number, .. }
                     if (process, number) == (thread.process, thread.thread));
                 let same_memory = taken.pid == thread.pid || matches!(thread.op, Op::Lock { .. });
