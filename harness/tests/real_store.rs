@@ -10,7 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{delete, exists, harness, names, process, put, set_names, system};
+use common::{LAYERS_LOCK, delete, exists, harness, names, process, put, set_names, system};
 use lockproof_harness::disk::Disk;
 use lockproof_harness::documents;
 use lockproof_harness::stress::{StressOptions, StressReport};
@@ -214,7 +214,7 @@ fn both_write_one_store_at_once_and_nothing_is_lost() {
     assert!(report.1.is_empty() && report.0 > 0);
     assert_eq!(real.layers().into_iter().collect::<BTreeSet<_>>(), acknowledged);
     let disk = Disk::new(real.base()).unwrap();
-    let document = Document { path: Path::new(monitor::LAYERS), lock: Path::new(monitor::LAYERS_LOCK) };
+    let document = Document { path: Path::new(monitor::LAYERS), lock: Path::new(LAYERS_LOCK) };
     let read = disk.perform(&Op::Read { document }, lockproof_harness::disk::Waiting::Park).unwrap();
     let Some(lockproof_harness::disk::Attempt::Done(Outcome::Value(value))) = read else { panic!("{read:?}") };
     assert_eq!(documents::layer_ids(&value).into_iter().collect::<BTreeSet<_>>(), acknowledged);

@@ -93,7 +93,7 @@ fn readers_are_seen_side_by_side_in_proc_locks() {
     driver.calls(1, 0, 1);
     let layers = |event: &lockproof_model::trace::Event| matches!(&event.op, Some(Op::Lock { file, .. }) if file.file_name() == "layers.lock");
     driver.until(0, 0, layers);
-    driver.until(1, 0, layers);
+    driver.calls(1, 0, 1);
     let report = replay(&system, &driver.schedule());
     assert_shown(&report, Property::ParallelReads);
 }
@@ -143,7 +143,6 @@ fn a_lasso_starves_the_writer_for_as_many_rounds_as_asked() {
     assert_eq!(report.steps.last().and_then(|taken| taken.round), Some(20));
     assert_shown(&report, Property::NoStarvationWeak);
     assert_shown(&report, Property::NoStarvationStrong);
-    assert_shown(&report, Property::ParallelReads);
     assert!(!report.shows(Property::NoDeadlock).is_seen());
     let kernel = report.kernel.as_ref().expect("the writer waits for a lock file");
     assert_eq!((kernel.blocked().count(), kernel.deadlocks()), (1, 0));

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{exists, harness, process, put, set_names, system};
+use common::{LAYERS_LOCK, exists, harness, process, put, set_names, system};
 use lockproof_harness::documents;
 use lockproof_harness::stress::{ProcessReport, StressOptions};
 use lockproof_model::call::Call;
@@ -68,9 +68,8 @@ fn a_writer_among_readers_is_overtaken() {
     let report = harness().stress(&system, &StressOptions::lasting(Duration::from_millis(1500))).unwrap();
     report.processes.iter().for_each(print);
     let writer = &report.processes[3];
-    let layers = |wait: &&lockproof_harness::stress::WaitReport| {
-        wait.file.0 == monitor::LAYERS_LOCK && wait.mode == Mode::Exclusive
-    };
+    let layers =
+        |wait: &&lockproof_harness::stress::WaitReport| wait.file.0 == LAYERS_LOCK && wait.mode == Mode::Exclusive;
     let finished = writer.waits.iter().find(layers).map_or(0, |wait| wait.overtakes.max());
     let waiting = writer.still_waiting.iter().map(|request| request.overtakes).max().unwrap_or(0);
     assert!(finished + waiting > 0, "three readers never passed the writer");

@@ -59,7 +59,7 @@ impl Around for Others<'_, '_> {
     }
 
     fn others_read(&self) -> bool {
-        self.others().any(|(_, local)| monitor::readers_inside(self.model.system, local) > 0)
+        self.others().any(|(_, local)| monitor::readers_inside(local) > 0)
     }
 
     fn instant_held(&self, instant: Instant) -> bool {

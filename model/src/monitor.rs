@@ -14,8 +14,8 @@ use crate::value::{Datum, Value};
 
 /// The document that answers are judged by.
 pub const LAYERS: &str = "root/vfs-layers/layers.json";
-/// Its lock file.
-pub const LAYERS_LOCK: &str = "root/vfs-layers/layers.lock";
+/// Where its lock file is, and those of single layers in a protocol that has them.
+const LAYERS_DIR: &str = "root/vfs-layers/";
 
 /// A property that is violated, and how.
 pub type Wrong = (Property, String);
@@ -170,12 +170,17 @@ pub fn note(
     wrong
 }
 
-/// How many read locks on the layers threads of a process hold.
+/// `parallel-reads`: whether who holds `inode` for reading is inside: it is the lock of the layers or of one of them.
 #[must_use]
-pub fn readers_inside(system: &System, local: &Local) -> usize {
-    let layers = system.inode(&Path::new(LAYERS_LOCK));
+pub fn guards_layers(inode: &Path) -> bool {
+    inode.0.starts_with(LAYERS_DIR)
+}
+
+/// `parallel-reads`: how many read locks on layers the threads of a process hold.
+#[must_use]
+pub fn readers_inside(local: &Local) -> usize {
     let holds = local.threads.iter().flat_map(|thread| &thread.holds);
-    holds.filter(|(path, mode)| *path == layers && *mode == Mode::Shared).count()
+    holds.filter(|(path, mode)| guards_layers(path) && *mode == Mode::Shared).count()
 }
 
 /// `crash-safe`: what a killed process leaves half-made.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::automaton::{Edge, LearnError};
 use crate::call::{Call, Reply};
 use crate::ctx::Request;
-use crate::monitor::{self, LAYERS, LAYERS_LOCK, Need, Wrong};
+use crate::monitor::{self, LAYERS, Need, Wrong};
 use crate::op::{Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
 use crate::schedule::Step;
@@ -184,8 +184,9 @@ impl Acting<'_, '_> {
             self.me().answers = monitor::answers(call, self.shared);
         }
         if self.watches(Property::ParallelReads) && call.is_query() {
-            let own = monitor::readers_inside(self.model.system, self.local);
-            let mine = self.me().holds.iter().filter(|(_, mode)| *mode == Mode::Shared).count();
+            let own = monitor::readers_inside(self.local);
+            let mine = self.me().holds.iter();
+            let mine = mine.filter(|(path, mode)| monitor::guards_layers(path) && *mode == Mode::Shared).count();
             self.me().beside = around.others_read() || own > mine;
         }
         if self.watches(Property::CrashSafe) {
@@ -206,7 +207,7 @@ impl Acting<'_, '_> {
         for note in edge.notes.iter() {
             let (system, thread) = (self.model.system, self.thread);
             if let Note::Release(path) = note
-                && system.inode(path).0 == LAYERS_LOCK
+                && monitor::guards_layers(&system.inode(path))
             {
                 self.done.released_read = self.watches(Property::ParallelReads);
             }
@@ -494,8 +495,7 @@ pub fn kill(model: &Model<'_>, local: &mut Local, shared: &mut Shared, step: Ste
         return None;
     }
     shared.crashes_left -= 1;
-    let released_read =
-        model.watched.contains(&Property::ParallelReads) && monitor::readers_inside(model.system, local) > 0;
+    let released_read = model.watched.contains(&Property::ParallelReads) && monitor::readers_inside(local) > 0;
     if model.watched.contains(&Property::CrashSafe) {
         let call_of = |thread: usize| {
             let thread = &local.threads[thread];

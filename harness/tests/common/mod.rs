@@ -11,6 +11,9 @@ use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::trace::Event;
 use lockproof_model::value::Datum;
 
+/// The lock file of all layers.
+pub(crate) const LAYERS_LOCK: &str = "root/vfs-layers/layers.lock";
+
 /// Processes are the worker program of this crate.
 pub(crate) fn harness() -> Harness {
     Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"))

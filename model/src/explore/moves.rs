@@ -263,7 +263,7 @@ impl<'s> Moves<'s> {
         let mut info = Info {
             stamps: stamp_mask(&local.stamps_held(&self.model.automaton))?,
             times: time_mask(&times::of_local(&local, &self.model.automaton))?,
-            readers: monitor::readers_inside(self.model.system, &local) > 0,
+            readers: monitor::readers_inside(&local) > 0,
             alone: local.threads.iter().filter(|thread| thread.done.is_none()).count() == 1
                 && !self.model.process(local.kind).may_crash,
             ..Info::default()

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::graph::{Edge, Graph};
 use super::merge::{RUN_MAX, is_between_calls, is_silent};
 use super::moves::{KILL, Moves, PartId, Shown};
+use super::starvation::Starvation;
 use super::store::Store;
-use super::{Options, Report, graph, starvation};
+use super::{Options, Report, graph};
 use crate::machine::Machine;
 use crate::op::Path;
 use crate::property::Property;
@@ -46,6 +47,8 @@ struct Search<'s, 'o> {
     orders: BTreeMap<Path, BTreeSet<Path>>,
     transitions: u64,
     undisciplined: bool,
+    /// How often a waiter is overtaken, once it was worked out.
+    overtaking: Option<String>,
 }
 
 /// Explores `model`. `None` if partial-order reduction was asked for and turned out not to be sound for it.
@@ -68,6 +71,7 @@ pub(super) fn run(
         orders: BTreeMap::new(),
         transitions: 0,
         undisciplined: false,
+        overtaking: None,
     };
     let limit = search.explore(initial, stop)?;
     if search.undisciplined && options.partial_order {
@@ -284,8 +288,9 @@ impl Search<'_, '_> {
             Property::NoStarvationWeak | Property::NoStarvationStrong => {
                 let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
                 let strong = property == Property::NoStarvationStrong;
-                let overtaking = starvation::overtaking(graph, &self.store, &self.moves);
-                let Some(lasso) = starvation::find(graph, &self.store, &self.moves, strong) else {
+                let mut starvation = Starvation::of(graph, &self.store, &self.moves);
+                let overtaking = self.overtaking.get_or_insert_with(|| starvation.overtaking()).clone();
+                let Some(lasso) = starvation.find(strong) else {
                     return Ok(pass(overtaking));
                 };
                 let steps = self.steps_to(lasso.start, None);

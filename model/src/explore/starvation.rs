@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::graph::{ACTORS_PER_PROCESS, Edge, Graph, name_of};
 use super::moves::Moves;
 use super::scc;
@@ -42,6 +44,9 @@ struct View<'a, 's> {
     moves: &'a Moves<'s>,
 }
 
+/// The threads that wait for a lock file somewhere, each with the states in which it does, ascending.
+type Waiters = Vec<(Waiter, Vec<u32>)>;
+
 impl View<'_, '_> {
     /// Whether the thread waits for that lock in the kernel.
     fn waits(&self, waiter: Waiter, state: u32) -> bool {
@@ -54,71 +59,147 @@ impl View<'_, '_> {
         self.graph.out(state).iter().any(|edge| edge.actor() == Some(actor))
     }
 
-    /// The threads that wait for some lock somewhere.
-    fn waiters(&self) -> Vec<Waiter> {
-        let mut found: BTreeMap<(usize, usize, u8), ()> = BTreeMap::new();
-        let mut parts: BTreeSet<(usize, u32)> = BTreeSet::new();
+    fn waiters(&self) -> Waiters {
+        let mut found: BTreeMap<(usize, u8, u8), Vec<u32>> = BTreeMap::new();
         for state in 0..self.store.len() {
             let ids = self.store.get(state);
             for (process, part) in ids[..ids.len() - 1].iter().enumerate() {
-                if !self.moves.info(*part).waiting.is_empty() && parts.insert((process, *part)) {
-                    for (thread, lock, _) in &self.moves.info(*part).waiting {
-                        found.insert((process, usize::from(*thread), *lock), ());
-                    }
+                for (thread, lock, _) in &self.moves.info(*part).waiting {
+                    found.entry((process, *thread, *lock)).or_default().push(state);
                 }
             }
         }
-        found.into_keys().map(|(process, thread, lock)| Waiter { process, thread, lock }).collect()
+        let waiter = |(process, thread, lock)| Waiter { process, thread: usize::from(thread), lock };
+        found.into_iter().map(|(key, states)| (waiter(key), states)).collect()
     }
 
     /// The other threads that take or could take a step in the component.
     fn actors(&self, members: &[u32]) -> BTreeSet<usize> {
         members.iter().flat_map(|state| self.graph.out(*state)).filter_map(|edge| edge.actor()).collect()
     }
+
+    /// The components of a region, by the place of a state in it. `inside` says which moves count.
+    fn components(&self, region: &Region<'_>, inside: impl Fn(&Edge) -> bool) -> scc::Components {
+        let target = |edge: &Edge| if inside(edge) { region.place(edge.target()) } else { None };
+        let successors = |at: u32, n: usize| self.graph.out(region.states[at as usize]).get(n).map(target);
+        let count = u32::try_from(region.states.len()).unwrap_or(u32::MAX);
+        scc::components(count, |_| true, successors)
+    }
 }
 
-/// The first starvation there is, under strong fairness or under weak.
-pub(super) fn find(graph: &Graph, store: &Store, moves: &Moves<'_>, strong: bool) -> Option<Lasso> {
-    let view = View { graph, store, moves };
-    let mut best: Option<(Waiter, Vec<u32>)> = None;
-    for waiter in view.waiters() {
-        let region: Vec<bool> = (0..store.len()).map(|state| view.waits(waiter, state)).collect();
-        if let Some(members) = fair_component(&view, waiter, &region, strong)
-            && best.as_ref().is_none_or(|(_, other)| members[0] < other[0])
-        {
-            best = Some((waiter, members));
+/// A set of states, ascending, and the place of each in it.
+struct Region<'r> {
+    states: &'r [u32],
+    places: &'r mut Vec<u32>,
+}
+
+impl<'r> Region<'r> {
+    /// `places` is as long as there are states, and free of places; it is again when the region is dropped.
+    fn new(states: &'r [u32], places: &'r mut Vec<u32>) -> Self {
+        for (place, state) in (0..).zip(states) {
+            places[*state as usize] = place;
+        }
+        Self { states, places }
+    }
+
+    fn place(&self, state: u32) -> Option<u32> {
+        Some(self.places[state as usize]).filter(|place| *place != u32::MAX)
+    }
+}
+
+impl Drop for Region<'_> {
+    fn drop(&mut self) {
+        for state in self.states {
+            self.places[*state as usize] = u32::MAX;
         }
     }
-    let (waiter, members) = best?;
-    let name = name_of(moves, waiter.process, waiter.thread);
-    let lock = moves.inodes[usize::from(waiter.lock)].file_name();
-    let fairness = if strong { "strong" } else { "weak" };
-    Some(Lasso {
-        start: members[0],
-        cycle: fair_cycle(&view, waiter, &members, strong),
-        text: format!("{name} waits for {lock} for ever under {fairness} fairness"),
-    })
 }
 
-/// The states of a component in which `waiter` waits for ever on a fair cycle, sorted; the one whose first state comes
-/// first.
-fn fair_component(view: &View<'_, '_>, waiter: Waiter, region: &[bool], strong: bool) -> Option<Vec<u32>> {
-    let mut work = vec![region.to_vec()];
+/// What starvation there is, and how often waiters are overtaken.
+pub(super) struct Starvation<'a, 's> {
+    view: View<'a, 's>,
+    waiters: Waiters,
+    places: Vec<u32>,
+}
+
+impl<'a, 's> Starvation<'a, 's> {
+    /// Looks for those who wait.
+    pub(super) fn of(graph: &'a Graph, store: &'a Store, moves: &'a Moves<'s>) -> Self {
+        let view = View { graph, store, moves };
+        let waiters = view.waiters();
+        Self { view, waiters, places: vec![u32::MAX; store.len() as usize] }
+    }
+
+    /// The first starvation there is, under strong fairness or under weak.
+    pub(super) fn find(&mut self, strong: bool) -> Option<Lasso> {
+        let mut best: Option<(Waiter, Vec<u32>)> = None;
+        for (waiter, states) in &self.waiters {
+            if let Some(members) = fair_component(&self.view, *waiter, states, &mut self.places, strong)
+                && best.as_ref().is_none_or(|(_, other)| members[0] < other[0])
+            {
+                best = Some((*waiter, members));
+            }
+        }
+        let (waiter, members) = best?;
+        let moves = self.view.moves;
+        let name = name_of(moves, waiter.process, waiter.thread);
+        let lock = moves.inodes[usize::from(waiter.lock)].file_name();
+        let fairness = if strong { "strong" } else { "weak" };
+        Some(Lasso {
+            start: members[0],
+            cycle: fair_cycle(&self.view, waiter, &members),
+            text: format!("{name} waits for {lock} for ever under {fairness} fairness"),
+        })
+    }
+
+    /// How often a waiter can be overtaken: grants of the lock to others between its request and its grant.
+    pub(super) fn overtaking(&mut self) -> String {
+        let mut most: Option<(u32, Waiter)> = None;
+        let moves = self.view.moves;
+        let at = |waiter: &Waiter| {
+            let name = name_of(moves, waiter.process, waiter.thread);
+            (name, moves.inodes[usize::from(waiter.lock)].file_name())
+        };
+        for (waiter, states) in &self.waiters {
+            let Some(count) = overtaken(&self.view, *waiter, states, &mut self.places) else {
+                let (name, lock) = at(waiter);
+                return format!("{name} is overtaken at {lock} without bound");
+            };
+            if most.is_none_or(|(best, _)| count > best) {
+                most = Some((count, *waiter));
+            }
+        }
+        match most {
+            None => "nobody ever waits".into(),
+            Some((count, waiter)) => {
+                let (name, lock) = at(&waiter);
+                format!("a waiter is overtaken at most {count} times ({name} at {lock})")
+            }
+        }
+    }
+}
+
+/// The states of a component in which `waiter` waits for ever on a fair cycle, ascending; the component whose first
+/// state comes first.
+fn fair_component(
+    view: &View<'_, '_>,
+    waiter: Waiter,
+    states: &[u32],
+    places: &mut Vec<u32>,
+    strong: bool,
+) -> Option<Vec<u32>> {
+    let mut work = vec![states.to_vec()];
     let mut best: Option<Vec<u32>> = None;
-    while let Some(region) = work.pop() {
-        for members in cyclic_components(view, waiter, &region) {
+    while let Some(states) = work.pop() {
+        for members in cyclic_components(view, waiter, &states, places) {
             if best.as_ref().is_some_and(|best| best[0] <= members[0]) {
                 continue;
             }
-            match unfair(view, waiter, &members, strong) {
+            match fairness(view, waiter, &members, strong) {
                 Fairness::Fair => best = Some(members),
                 Fairness::Never => {}
                 Fairness::Without(bad) => {
-                    let mut rest = vec![false; region.len()];
-                    for state in members.into_iter().filter(|state| !bad.contains(state)) {
-                        rest[state as usize] = true;
-                    }
-                    work.push(rest);
+                    work.push(members.into_iter().filter(|state| !bad.contains(state)).collect());
                 }
             }
         }
@@ -126,27 +207,22 @@ fn fair_component(view: &View<'_, '_>, waiter: Waiter, region: &[bool], strong: 
     best
 }
 
-/// The components of the region, without the waiter's own moves, that have an edge inside. Members are sorted.
-fn cyclic_components(view: &View<'_, '_>, waiter: Waiter, region: &[bool]) -> Vec<Vec<u32>> {
-    let inside = |edge: &Edge| edge.actor().is_some() && edge.actor() != Some(waiter.actor());
-    let found = scc::components(
-        view.store.len(),
-        |state| region[state as usize],
-        |state, n| view.graph.out(state).get(n).map(|edge| inside(edge).then(|| edge.target())),
-    );
-    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let mut cyclic = BTreeSet::new();
-    for state in (0..view.store.len()).filter(|state| region[*state as usize]) {
-        let component = found.of[state as usize];
-        members.entry(component).or_default().push(state);
+/// The components of the states, without the waiter's own moves, that have an edge inside.
+fn cyclic_components(view: &View<'_, '_>, waiter: Waiter, states: &[u32], places: &mut Vec<u32>) -> Vec<Vec<u32>> {
+    let inside = |edge: &Edge| edge.actor().is_some_and(|actor| actor != waiter.actor());
+    let region = Region::new(states, places);
+    let found = view.components(&region, inside);
+    let mut members: BTreeMap<u32, (bool, Vec<u32>)> = BTreeMap::new();
+    for (place, state) in states.iter().enumerate() {
+        let component = found.of[place];
         let stays = |edge: &Edge| {
-            inside(edge) && region[edge.target() as usize] && found.of[edge.target() as usize] == component
+            inside(edge) && region.place(edge.target()).is_some_and(|to| found.of[to as usize] == component)
         };
-        if view.graph.out(state).iter().any(stays) {
-            cyclic.insert(component);
-        }
+        let entry = members.entry(component).or_default();
+        entry.0 |= view.graph.out(*state).iter().any(stays);
+        entry.1.push(*state);
     }
-    members.into_iter().filter(|(component, _)| cyclic.contains(component)).map(|(_, members)| members).collect()
+    members.into_values().filter(|(cyclic, _)| *cyclic).map(|(_, members)| members).collect()
 }
 
 enum Fairness {
@@ -155,12 +231,13 @@ enum Fairness {
     /// No cycle in it is.
     Never,
     /// Perhaps one that avoids these states is.
-    Without(BTreeSet<u32>),
+    Without(FxHashSet<u32>),
 }
 
-fn unfair(view: &View<'_, '_>, waiter: Waiter, members: &[u32], strong: bool) -> Fairness {
+/// Whether a cycle through all of the component is fair.
+fn fairness(view: &View<'_, '_>, waiter: Waiter, members: &[u32], strong: bool) -> Fairness {
     let inside = |state: &u32| members.binary_search(state).is_ok();
-    let mut bad = BTreeSet::new();
+    let mut bad = FxHashSet::default();
     let taken: BTreeSet<usize> = (members.iter())
         .flat_map(|state| view.graph.out(*state))
         .filter(|edge| inside(&edge.target()))
@@ -196,7 +273,7 @@ fn is_granted_waiter(view: &View<'_, '_>, actor: usize, state: u32, edge: Edge) 
 
 /// A cycle in the component that starts and ends in its first state and is fair: it passes, for each thread, a step of
 /// it or a state in which it cannot take one.
-fn fair_cycle(view: &View<'_, '_>, waiter: Waiter, members: &[u32], _strong: bool) -> Vec<Edge> {
+fn fair_cycle(view: &View<'_, '_>, waiter: Waiter, members: &[u32]) -> Vec<Edge> {
     let start = members[0];
     let mut open: BTreeSet<usize> = view.actors(members);
     let mut cycle: Vec<Edge> = Vec::new();
@@ -232,7 +309,7 @@ fn walk(
     from: u32,
     arrived: impl Fn(u32, Edge) -> bool,
 ) -> Option<Vec<Edge>> {
-    let mut parents: BTreeMap<u32, (u32, Edge)> = BTreeMap::new();
+    let mut parents: FxHashMap<u32, (u32, Edge)> = FxHashMap::default();
     let mut queue = VecDeque::from([from]);
     while let Some(state) = queue.pop_front() {
         let edges = view.graph.out(state).iter().copied();
@@ -261,46 +338,19 @@ fn walk(
     None
 }
 
-/// How often a waiter can be overtaken: grants of the lock to others between its request and its grant.
-pub(super) fn overtaking(graph: &Graph, store: &Store, moves: &Moves<'_>) -> String {
-    let view = View { graph, store, moves };
-    let mut most: Option<(u32, Waiter)> = None;
-    for waiter in view.waiters() {
-        let region: Vec<bool> = (0..store.len()).map(|state| view.waits(waiter, state)).collect();
-        let Some(count) = overtaken(&view, waiter, &region) else {
-            let name = name_of(moves, waiter.process, waiter.thread);
-            let lock = moves.inodes[usize::from(waiter.lock)].file_name();
-            return format!("{name} is overtaken at {lock} without bound");
-        };
-        if most.is_none_or(|(best, _)| count > best) {
-            most = Some((count, waiter));
-        }
-    }
-    match most {
-        None => "nobody ever waits".into(),
-        Some((count, waiter)) => {
-            let name = name_of(moves, waiter.process, waiter.thread);
-            let lock = moves.inodes[usize::from(waiter.lock)].file_name();
-            format!("a waiter is overtaken at most {count} times ({name} at {lock})")
-        }
-    }
-}
-
 /// The most grants to others on a path on which the waiter waits; `None` without bound.
-fn overtaken(view: &View<'_, '_>, waiter: Waiter, region: &[bool]) -> Option<u32> {
-    let inside = |edge: &Edge| edge.actor() != Some(waiter.actor()) && region[edge.target() as usize];
-    let found = scc::components(
-        view.store.len(),
-        |state| region[state as usize],
-        |state, n| view.graph.out(state).get(n).map(|edge| inside(edge).then(|| edge.target())),
-    );
+fn overtaken(view: &View<'_, '_>, waiter: Waiter, states: &[u32], places: &mut Vec<u32>) -> Option<u32> {
+    let inside = |edge: &Edge| edge.actor() != Some(waiter.actor());
+    let region = Region::new(states, places);
+    let found = view.components(&region, inside);
     let mut most = vec![0u32; found.count as usize];
-    let mut order: Vec<u32> = (0..view.store.len()).filter(|state| region[*state as usize]).collect();
-    order.sort_unstable_by_key(|state| found.of[*state as usize]);
-    for state in order {
-        let component = found.of[state as usize] as usize;
-        for edge in view.graph.out(state).iter().filter(|edge| inside(edge)) {
-            let target = found.of[edge.target() as usize] as usize;
+    let mut order: Vec<usize> = (0..states.len()).collect();
+    order.sort_unstable_by_key(|place| found.of[*place]);
+    for place in order {
+        let component = found.of[place] as usize;
+        for edge in view.graph.out(states[place]).iter().filter(|edge| inside(edge)) {
+            let Some(to) = region.place(edge.target()) else { continue };
+            let target = found.of[to as usize] as usize;
             let grant = u32::from(edge.granted() == Some(waiter.lock));
             if target == component && grant > 0 {
                 return None;

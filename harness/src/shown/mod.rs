@@ -3,6 +3,10 @@
 //! The rules are the model's own monitors ([`monitor`]) where those can be fed with what was really seen: documents as
 //! they were read from disk after each replacement, replies as the calls returned them, locks as the kernel lists them.
 
+mod holds;
+mod readers;
+mod waits;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockproof_model::call::Call;
@@ -12,11 +16,10 @@ use lockproof_model::property::Property;
 use lockproof_model::protocol::{Layer, Layers};
 use lockproof_model::schedule::Step;
 use lockproof_model::state::Shared;
-use lockproof_model::trace::Effect;
 use lockproof_model::value::{Datum, Value};
 
-use crate::kernel::KernelLock;
-use crate::replay::{ReplayReport, Taken, Unfinished};
+use crate::replay::ReplayReport;
+use holds::Holds;
 
 /// What real processes showed of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,131 +176,6 @@ impl ReplayReport {
         None
     }
 
-    /// The threads that nobody can ever help: each waits for a process, its own or another's, of which no thread is left
-    /// but such ones. `EDEADLK` alone says less: the kernel gives it where another thread could still give way.
-    fn lost_threads(&self) -> Vec<&Unfinished> {
-        let mut lost: Vec<&Unfinished> = self.unfinished.iter().filter(|thread| thread.stuck).collect();
-        loop {
-            let has_others = |process: u8| {
-                let free = |thread: &&Unfinished| thread.process == process && !lost.contains(thread);
-                self.unfinished.iter().any(|thread| free(&thread)) || self.idle.iter().any(|(idle, _)| *idle == process)
-            };
-            let stays = |thread: &&Unfinished| match &thread.op {
-                Op::Lock { .. } => !thread.holders.iter().any(|holder| has_others(*holder)),
-                _ => !has_others(thread.process),
-            };
-            let staying: Vec<&Unfinished> = lost.iter().copied().filter(stays).collect();
-            if staying.len() == lost.len() {
-                return lost;
-            }
-            lost = staying;
-        }
-    }
-
-    fn deadlock(&self) -> Option<String> {
-        let mut lost = self.lost_threads();
-        if lost.is_empty() {
-            // Others go on for ever, and nobody in the cycle touches what these wait for.
-            lost = self.unfinished.iter().filter(|thread| self.is_forgotten(thread)).collect();
-        }
-        if lost.is_empty() {
-            return None;
-        }
-        let mut parts: Vec<String> =
-            lost.iter().map(|thread| format!("pid {} stands before {}", thread.pid, short(&thread.op))).collect();
-        if let Some(kernel) = &self.kernel {
-            let mine = |pid: u32| lost.iter().any(|thread| thread.pid == pid);
-            if kernel.requests.iter().any(|(_, pid, request)| request.granted && mine(*pid)) {
-                return None;
-            }
-            parts.extend(
-                kernel.blocked().map(|lock| format!("the kernel lets pid {} wait for {}", lock.pid, name(lock))),
-            );
-            for (_, pid, request) in kernel.requests.iter().filter(|(_, _, request)| request.deadlocks > 0) {
-                let (times, file) = (request.deadlocks, request.file.file_name());
-                parts.push(format!("it answers pid {pid} EDEADLK for {file}, {times} times in {:?}", kernel.waited));
-            }
-        }
-        Some(parts.join("; "))
-    }
-
-    /// Whether a thread that is stuck took no step in the cycle, and nobody else was granted what it waits for.
-    fn is_forgotten(&self, thread: &Unfinished) -> bool {
-        let mut cycle = self.steps.iter().filter(|taken| taken.round.is_some()).peekable();
-        let wanted = |op: &Op| match (op, &thread.op) {
-            (Op::Lock { file, .. }, Op::Lock { file: other, .. }) => {
-                self.system.inode(file) == self.system.inode(other)
-            }
-            (op, other) => op == other,
-        };
-        thread.stuck
-            && cycle.peek().is_some()
-            && cycle.all(|taken| {
-                let others = !matches!(taken.real.step, Step::Run { process, thread: number, .. }
-                    if (process, number) == (thread.process, thread.thread));
-                let same_memory = taken.pid == thread.pid || matches!(thread.op, Op::Lock { .. });
-                others && !(same_memory && taken.real.op.as_ref().is_some_and(wanted))
-            })
-    }
-
-    fn starvation(&self) -> Option<String> {
-        let rounds = self.steps.iter().filter_map(|taken| taken.round).max()?;
-        self.unfinished.iter().find_map(|thread| {
-            let Op::Lock { file, mode, .. } = &thread.op else { return None };
-            let inode = self.system.inode(file);
-            let mine = |taken: &&Taken| {
-                matches!(taken.real.step, Step::Run { process, thread: other, .. }
-                    if (process, other) == (thread.process, thread.thread))
-            };
-            let last = self.steps.iter().rev().find(mine)?;
-            if last.round.is_some() || last.real.effect != Effect::Waits {
-                return None;
-            }
-            let granted = |taken: &&Taken| {
-                taken.pid != thread.pid
-                    && matches!(&taken.real.op, Some(Op::Lock { file, .. }) if self.system.inode(file) == inode)
-                    && matches!(
-                        taken.real.effect,
-                        Effect::Done(lockproof_model::op::Outcome::Locked(lockproof_model::op::LockResult::Granted))
-                    )
-            };
-            let overtakes = self.steps[last.number..].iter().filter(granted).count();
-            (overtakes > 0).then(|| {
-                format!(
-                    "pid {} has been waiting for {} ({}) since step {}: {rounds} rounds, {overtakes} grants to others",
-                    thread.pid,
-                    inode.file_name(),
-                    mode_name(*mode),
-                    last.number
-                )
-            })
-        })
-    }
-
-    fn parallel_readers(&self) -> Option<String> {
-        let layers = Path::new(monitor::LAYERS_LOCK);
-        let mut holds = Holds::default();
-        for taken in &self.steps {
-            let readers: BTreeSet<i64> = (taken.locks.iter())
-                .filter(|lock| !lock.waits && lock.mode == Mode::Shared && lock.file.as_ref() == Some(&layers))
-                .map(|lock| lock.pid)
-                .collect();
-            if readers.len() > 1 {
-                let lines: Vec<&str> = (taken.locks.iter())
-                    .filter(|lock| lock.file.as_ref() == Some(&layers))
-                    .map(|lock| lock.line.as_str())
-                    .collect();
-                return Some(format!("step {}: /proc/locks lists {}", taken.number, lines.join(" and ")));
-            }
-            holds.follow(taken, &self.system);
-            let inside = holds.readers_in_process(taken, &layers);
-            if inside > 1 {
-                return Some(format!("step {}: {inside} threads of pid {} read", taken.number, taken.pid));
-            }
-        }
-        None
-    }
-
     fn data_race(&self) -> Option<String> {
         let access = |op: &Op| match op {
             Op::Get { cell } => Some((cell.clone(), false)),
@@ -415,47 +293,6 @@ fn cycle_from(after: &BTreeMap<Path, BTreeSet<Path>>, start: &Path) -> Option<Ve
     None
 }
 
-/// The locks of the lock library that each thread holds, as it noted.
-#[derive(Debug, Default)]
-struct Holds(BTreeMap<(u32, u8), Vec<(Path, Mode)>>);
-
-impl Holds {
-    fn key(taken: &Taken) -> (u32, u8) {
-        let thread = if let Step::Run { thread, .. } = taken.real.step { thread } else { 0 };
-        (taken.pid, thread)
-    }
-
-    fn of(&self, taken: &Taken) -> impl Iterator<Item = &(Path, Mode)> {
-        self.0.get(&Self::key(taken)).into_iter().flatten()
-    }
-
-    fn others_in_process(&self, taken: &Taken) -> impl Iterator<Item = &(Path, Mode)> {
-        let me = Self::key(taken);
-        self.0.iter().filter(move |((pid, thread), _)| *pid == me.0 && *thread != me.1).flat_map(|(_, held)| held)
-    }
-
-    fn readers_in_process(&self, taken: &Taken, file: &Path) -> usize {
-        let mine = self.0.iter().filter(|((pid, _), _)| *pid == taken.pid);
-        mine.filter(|(_, held)| held.iter().any(|(path, mode)| path == file && *mode == Mode::Shared)).count()
-    }
-
-    fn follow(&mut self, taken: &Taken, system: &lockproof_model::system::System) {
-        let held = self.0.entry(Self::key(taken)).or_default();
-        for note in &taken.real.notes {
-            match note {
-                Note::Acquire(..) => {}
-                Note::Acquired(path, mode) => held.push((system.inode(path), *mode)),
-                Note::Release(path) => {
-                    let inode = system.inode(path);
-                    if let Some(last) = held.iter().rposition(|(path, _)| *path == inode) {
-                        held.remove(last);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The monitors' view of a store whose layers document holds `layers`.
 fn on_disk(layers: &Value) -> Shared {
     let mut shared = Shared::default();
@@ -465,26 +302,4 @@ fn on_disk(layers: &Value) -> Shared {
 
 fn ids(value: &Value) -> Vec<String> {
     Layers::from_value(value).unwrap_or_default().into_iter().map(|layer| layer.id).collect()
-}
-
-fn name(lock: &KernelLock) -> String {
-    lock.file.as_ref().map_or_else(|| format!("inode {}", lock.inode), |file| file.file_name().to_owned())
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Shared => "shared",
-        Mode::Exclusive => "exclusive",
-    }
-}
-
-/// An operation that waits, for people.
-fn short(op: &Op) -> String {
-    match op {
-        Op::Lock { file, mode, .. } => format!("the lock {} ({})", file.file_name(), mode_name(*mode)),
-        Op::MutexLock { mutex } => format!("the mutex {mutex}"),
-        Op::RwLock { mutex, mode } => format!("the RWMutex {mutex} ({})", mode_name(*mode)),
-        Op::Join { thread } => format!("the end of goroutine {thread}"),
-        other => format!("{other:?}"),
-    }
 }
