@@ -24,6 +24,10 @@ pub(crate) fn is_a_showing(property: Property, verdict: &Verdict) -> bool {
 /// Runs what was found on real processes, and says whether they show the same. `None` where there is nothing to show.
 /// `model` is the model's verdict.
 pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option<Row> {
+    if finding.property == Property::Ordered {
+        // Two orders are taken in two runs; one schedule shows one of them, and nothing wrong with it.
+        return None;
+    }
     let trace = finding.trace.as_ref().filter(|_| is_a_showing(finding.property, &finding.verdict))?;
     let started = Instant::now();
     let replayed = Harness::current()

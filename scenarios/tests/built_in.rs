@@ -100,7 +100,8 @@ fn processes_that_are_alike_are_numbered_and_go_on_for_ever_where_they_should() 
     let system = scenario("writer-starvation").system(protocol::by_name("v1_24").expect("a protocol"));
     let names: Vec<&str> = system.processes.iter().map(|process| process.name.as_str()).collect();
     assert_eq!(names, ["reader-1", "reader-2", "writer"]);
-    assert!(system.processes.iter().all(|process| process.threads[0].repeat == Repeat::Forever));
+    let repeats: Vec<Repeat> = system.processes.iter().map(|process| process.threads[0].repeat).collect();
+    assert_eq!(repeats, [Repeat::Forever, Repeat::Forever, Repeat::Times(1)]);
 }
 
 #[test]
