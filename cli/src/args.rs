@@ -18,7 +18,7 @@ Examples:
   lockproof check my-race.toml --format json      a scenario of your own, for another program
   lockproof show stale-ro-cache-after-rw-write    what a scenario is about
   lockproof replay abba-layer-locks -p per_layer_locks --schedule lk1:…
-  lockproof stress writer-starvation -p v1_24 --for 10s
+  lockproof stress writer-starvation -p v1_24 --for 10s --again
 
 Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
 
@@ -199,6 +199,9 @@ pub(crate) struct StressArgs {
     /// How long: 10s, 1m.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = units::duration)]
     pub(crate) duration: Duration,
+    /// Start a process that has ended again, until the time is over; without it each runs as often as the scenario says.
+    #[arg(long)]
+    pub(crate) again: bool,
     /// How to show what was measured.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockproof_harness::Harness;
 use lockproof_harness::stress::{ProcessReport, StressOptions, StressReport, WaitReport};
 use lockproof_model::op::Mode;
+use lockproof_model::system::Repeat;
 use serde::Serialize;
 
 use crate::args::{Format, StressArgs};
@@ -16,7 +17,10 @@ use crate::select;
 /// Whether nobody panicked. That somebody waits, or a call fails, is what one wants to see.
 pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> {
     let scenario = select::scenario(&args.scenario)?;
-    let system = scenario.system(select::protocol(&args.protocol)?);
+    let mut system = scenario.system(select::protocol(&args.protocol)?);
+    if args.again {
+        system.processes.iter_mut().for_each(|process| process.runs = Repeat::Forever);
+    }
     let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
     let report = harness
         .stress(&system, &StressOptions::lasting(args.duration))
