@@ -28,6 +28,7 @@ impl Limits {
             partial_order: !args.no_partial_order,
             merge: !args.no_merge,
             fingerprint: if args.exact { false } else { args.fingerprint || defaults.fingerprint },
+            visit_all: false,
             stamp_order: None,
         };
         Self { options, time_max: args.time_max }

@@ -1,5 +1,9 @@
 //! The graph of states and moves, kept for what is judged on whole runs; and what can never go on in it.
 
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
 use super::moves::{KILL, Moves, PartId, Successor};
 use super::scc;
 use super::store::Store;
@@ -157,6 +161,33 @@ pub(super) fn first_stuck(graph: &Graph, store: &Store, moves: &Moves<'_>, after
         let stuck: Vec<(usize, usize, usize)> = stuck.collect();
         (!stuck.is_empty()).then(|| Stuck { state, text: describe(moves, ids, &stuck) })
     })
+}
+
+/// A shortest way from a state to one in which nothing can go on; empty if there is none, or if it is one itself.
+pub(super) fn to_standstill(graph: &Graph, from: u32) -> Vec<Edge> {
+    let stands = |state: u32| state < graph.expanded() && !graph.out(state).iter().any(|edge| edge.progress());
+    let mut reached: FxHashMap<u32, (u32, Edge)> = FxHashMap::default();
+    let mut queue = VecDeque::from([from]);
+    while let Some(state) = queue.pop_front() {
+        if stands(state) {
+            let mut path = Vec::new();
+            let mut at = state;
+            while at != from {
+                let (before, edge) = reached[&at];
+                path.push(edge);
+                at = before;
+            }
+            path.reverse();
+            return path;
+        }
+        for edge in graph.out(state).iter().filter(|edge| edge.actor().is_some()) {
+            if edge.target() != from && !reached.contains_key(&edge.target()) {
+                reached.insert(edge.target(), (state, *edge));
+                queue.push_back(edge.target());
+            }
+        }
+    }
+    Vec::new()
 }
 
 fn someone_died(moves: &Moves<'_>, ids: &[PartId]) -> bool {

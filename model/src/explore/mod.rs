@@ -37,6 +37,8 @@ pub struct Options {
     pub merge: bool,
     /// Whether 8 bytes of each state are stored instead of the whole.
     pub fingerprint: bool,
+    /// Whether to visit every state even when every property has its witness already.
+    pub visit_all: bool,
     /// The order in which numbers are given to fresh stamps; `None` for ascending. Verdicts do not depend on it.
     pub stamp_order: Option<Vec<Stamp>>,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             partial_order: true,
             merge: true,
             fingerprint: false,
+            visit_all: false,
             stamp_order: None,
         }
     }

@@ -73,13 +73,13 @@ pub(super) fn run(
         undisciplined: false,
         overtaking: None,
     };
-    let limit = search.explore(initial, stop)?;
+    let limit = search.explore(initial, properties, stop)?;
     if search.undisciplined && options.partial_order {
         return Ok(None);
     }
     let mut findings = Vec::new();
     for property in properties {
-        findings.push(search.judge(*property, &limit)?);
+        findings.push(search.judge(*property, &limit, stop)?);
     }
     let bytes = search.bytes();
     Ok(Some(Report {
@@ -97,7 +97,12 @@ impl Search<'_, '_> {
     }
 
     /// Visits every state. What stopped it, if something did.
-    fn explore(&mut self, mut initial: Vec<PartId>, stop: &dyn Fn() -> bool) -> Result<Limit, ModelError> {
+    fn explore(
+        &mut self,
+        mut initial: Vec<PartId>,
+        properties: &[Property],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Limit, ModelError> {
         let width = initial.len();
         self.canonical(&mut initial);
         self.store.insert(&initial);
@@ -107,6 +112,10 @@ impl Search<'_, '_> {
         let mut next = vec![0; width];
         let mut number = 0;
         while number < self.store.len() {
+            let decided = |property| self.witnesses.contains_key(property);
+            if !self.options.visit_all && self.witnesses.len() >= properties.len() && properties.iter().all(decided) {
+                break;
+            }
             if u64::from(self.store.len()) >= self.options.states_max.min(u64::from(u32::MAX) - 1) {
                 return Ok(Some(format!("more than {} states", self.store.len())));
             }
@@ -256,7 +265,7 @@ impl Search<'_, '_> {
         }
     }
 
-    fn judge(&mut self, property: Property, limit: &Limit) -> Result<Finding, ModelError> {
+    fn judge(&mut self, property: Property, limit: &Limit, stop: &dyn Fn() -> bool) -> Result<Finding, ModelError> {
         let pass = |detail: String| match limit {
             Some(limit) => Finding { property, verdict: Verdict::Cut(limit.clone()), detail, trace: None },
             None => Finding { property, verdict: Verdict::Proved, detail, trace: None },
@@ -278,7 +287,8 @@ impl Search<'_, '_> {
                 let Some(stuck) = graph::first_stuck(graph, &self.store, &self.moves, after_kill) else {
                     return Ok(pass(String::new()));
                 };
-                let steps = self.steps_to(stuck.state, None);
+                let mut steps = self.steps_to(stuck.state, None);
+                steps.extend(graph::to_standstill(graph, stuck.state));
                 let mut trace = self.retrace(&steps, &[], None)?;
                 if let Some(last) = trace.events.last_mut() {
                     last.wrong = Some(stuck.text.clone());
@@ -289,8 +299,14 @@ impl Search<'_, '_> {
                 let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
                 let strong = property == Property::NoStarvationStrong;
                 let mut starvation = Starvation::of(graph, &self.store, &self.moves);
-                let overtaking = self.overtaking.get_or_insert_with(|| starvation.overtaking()).clone();
-                let Some(lasso) = starvation.find(strong) else {
+                let overtaking = self.overtaking.take().or_else(|| starvation.overtaking(stop));
+                self.overtaking.clone_from(&overtaking);
+                let (Some(overtaking), Some(found)) = (overtaking, starvation.find(strong, stop)) else {
+                    let limit = format!("the time was up after {} states, in the search for cycles", self.store.len());
+                    let (verdict, detail) = (Verdict::Cut(limit), String::new());
+                    return Ok(Finding { property, verdict, detail, trace: None });
+                };
+                let Some(lasso) = found else {
                     return Ok(pass(overtaking));
                 };
                 let steps = self.steps_to(lasso.start, None);

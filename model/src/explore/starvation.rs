@@ -130,30 +130,34 @@ impl<'a, 's> Starvation<'a, 's> {
         Self { view, waiters, places: vec![u32::MAX; store.len() as usize] }
     }
 
-    /// The first starvation there is, under strong fairness or under weak.
-    pub(super) fn find(&mut self, strong: bool) -> Option<Lasso> {
+    /// The first starvation there is, under strong fairness or under weak. `None` if it was stopped.
+    pub(super) fn find(&mut self, strong: bool, stop: &dyn Fn() -> bool) -> Option<Option<Lasso>> {
         let mut best: Option<(Waiter, Vec<u32>)> = None;
         for (waiter, states) in &self.waiters {
+            if stop() {
+                return None;
+            }
             if let Some(members) = fair_component(&self.view, *waiter, states, &mut self.places, strong)
                 && best.as_ref().is_none_or(|(_, other)| members[0] < other[0])
             {
                 best = Some((*waiter, members));
             }
         }
-        let (waiter, members) = best?;
+        let Some((waiter, members)) = best else { return Some(None) };
         let moves = self.view.moves;
         let name = name_of(moves, waiter.process, waiter.thread);
         let lock = moves.inodes[usize::from(waiter.lock)].file_name();
         let fairness = if strong { "strong" } else { "weak" };
-        Some(Lasso {
+        Some(Some(Lasso {
             start: members[0],
             cycle: fair_cycle(&self.view, waiter, &members),
             text: format!("{name} waits for {lock} for ever under {fairness} fairness"),
-        })
+        }))
     }
 
     /// How often a waiter can be overtaken: grants of the lock to others between its request and its grant.
-    pub(super) fn overtaking(&mut self) -> String {
+    /// `None` if it was stopped.
+    pub(super) fn overtaking(&mut self, stop: &dyn Fn() -> bool) -> Option<String> {
         let mut most: Option<(u32, Waiter)> = None;
         let moves = self.view.moves;
         let at = |waiter: &Waiter| {
@@ -161,21 +165,24 @@ impl<'a, 's> Starvation<'a, 's> {
             (name, moves.inodes[usize::from(waiter.lock)].file_name())
         };
         for (waiter, states) in &self.waiters {
+            if stop() {
+                return None;
+            }
             let Some(count) = overtaken(&self.view, *waiter, states, &mut self.places) else {
                 let (name, lock) = at(waiter);
-                return format!("{name} is overtaken at {lock} without bound");
+                return Some(format!("{name} is overtaken at {lock} without bound"));
             };
             if most.is_none_or(|(best, _)| count > best) {
                 most = Some((count, *waiter));
             }
         }
-        match most {
+        Some(match most {
             None => "nobody ever waits".into(),
             Some((count, waiter)) => {
                 let (name, lock) = at(&waiter);
                 format!("a waiter is overtaken at most {count} times ({name} at {lock})")
             }
-        }
+        })
     }
 }
 
