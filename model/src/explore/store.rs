@@ -229,9 +229,7 @@ impl Store {
     /// Whether `ids` was seen.
     pub(super) fn contains(&self, ids: &[PartId]) -> bool {
         match &self.kept {
-            Kept::Whole { states, table } => {
-                table.find(hash(ids), |number| equal(states.get(number), ids)).is_ok()
-            }
+            Kept::Whole { states, table } => table.find(hash(ids), |number| equal(states.get(number), ids)).is_ok(),
             Kept::Fingerprints { seen, .. } => seen.contains(&fingerprint(ids)),
         }
     }

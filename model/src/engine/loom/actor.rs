@@ -354,8 +354,7 @@ impl Actor {
                 let contents = self.world.contents();
                 (!contents.holders(self.process, &inode, mode).is_empty(), contents.is_awaited(&inode))
             };
-            let cycle_guard =
-                if awaited || (excluded && wait) { Some(self.world.enter(&cycle)) } else { None };
+            let cycle_guard = if awaited || (excluded && wait) { Some(self.world.enter(&cycle)) } else { None };
             self.may_go_on()?;
             if !excluded {
                 self.local(|local| {
