@@ -4,6 +4,7 @@
 pub mod automaton;
 pub mod call;
 pub mod ctx;
+pub mod engine;
 pub mod explore;
 pub mod machine;
 pub mod monitor;

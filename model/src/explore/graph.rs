@@ -27,6 +27,16 @@ impl Edge {
         Self { target: u32::MAX, label }
     }
 
+    /// All but its target.
+    pub(super) fn label(self) -> u32 {
+        self.label
+    }
+
+    /// The move of that label; its target is not known.
+    pub(super) fn labelled(label: u32) -> Self {
+        Self { target: u32::MAX, label }
+    }
+
     /// The same move, with its target.
     pub(super) fn to(self, target: u32) -> Self {
         Self { target, ..self }

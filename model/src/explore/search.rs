@@ -6,7 +6,7 @@ use super::graph::{Edge, Graph};
 use super::merge::{RUN_MAX, is_between_calls, is_silent};
 use super::moves::{KILL, Moves, PartId, Shown};
 use super::starvation::Starvation;
-use super::store::Store;
+use super::store::{BATCH, Chunks, Store};
 use super::{Options, Report, graph};
 use crate::machine::Machine;
 use crate::op::Path;
@@ -17,11 +17,20 @@ use crate::step::ModelError;
 use crate::trace::{Event, Trace};
 use crate::verdict::{Extent, Finding, Verdict};
 
-/// How a state was reached first.
+/// How a state was reached first: from which state, and the label of the move.
 #[derive(Clone, Copy, Debug)]
 struct Parent {
     state: u32,
-    edge: Edge,
+    label: u32,
+}
+
+/// Moves that were made and whose targets were not looked up yet.
+#[derive(Debug, Default)]
+struct Made {
+    /// The states that they lead to, one after the other.
+    targets: Vec<PartId>,
+    /// From which state, and the move; `None` where a state has no more of them.
+    moves: Vec<(u32, Option<Edge>)>,
 }
 
 /// A violation, and the move that shows it.
@@ -41,7 +50,8 @@ struct Search<'s, 'o> {
     initial: Vec<PartId>,
     options: &'o Options,
     store: Store,
-    parents: Vec<Parent>,
+    parents: Chunks<Parent>,
+    made: Made,
     graph: Option<Graph>,
     witnesses: BTreeMap<Property, Witness>,
     orders: BTreeMap<Path, BTreeSet<Path>>,
@@ -65,7 +75,8 @@ pub(super) fn run(
         initial: initial.clone(),
         options,
         store: Store::new(initial.len(), options.fingerprint),
-        parents: Vec::new(),
+        parents: Chunks::new(1),
+        made: Made::default(),
         graph: graph_wanted.then(Graph::new),
         witnesses: BTreeMap::new(),
         orders: BTreeMap::new(),
@@ -92,8 +103,7 @@ pub(super) fn run(
 
 impl Search<'_, '_> {
     fn bytes(&self) -> u64 {
-        let parents = (self.parents.capacity() * size_of::<Parent>()) as u64;
-        self.store.bytes() + parents + self.graph.as_ref().map_or(0, Graph::bytes)
+        self.store.bytes() + self.parents.bytes() + self.graph.as_ref().map_or(0, Graph::bytes)
     }
 
     /// Visits every state. What stopped it, if something did.
@@ -106,25 +116,40 @@ impl Search<'_, '_> {
         let width = initial.len();
         self.canonical(&mut initial);
         self.store.insert(&initial);
-        self.parents.push(Parent { state: u32::MAX, edge: Edge::default() });
+        self.parents.push(&[Parent { state: u32::MAX, label: 0 }]);
         self.note_shown(0, None);
         let mut ids = vec![0; width];
         let mut next = vec![0; width];
+        let states_max = self.options.states_max.min(u64::from(u32::MAX) - 1);
         let mut number = 0;
-        while number < self.store.len() {
-            let decided = |property| self.witnesses.contains_key(property);
-            if !self.options.visit_all && self.witnesses.len() >= properties.len() && properties.iter().all(decided) {
-                break;
+        loop {
+            // What was made is looked up many at a time; one at a time near the limit, and where a move is judged by
+            // what was seen before it.
+            let made = self.made.moves.len();
+            let full = made >= BATCH || (self.options.partial_order && made > 0);
+            let near = u64::from(self.store.len()) + made as u64 >= states_max;
+            if full || near || number >= self.store.len() {
+                self.look_up();
             }
-            if u64::from(self.store.len()) >= self.options.states_max.min(u64::from(u32::MAX) - 1) {
+            let decided = |property| self.witnesses.contains_key(property);
+            if number >= self.store.len() || (!self.options.visit_all && properties.iter().all(decided)) {
+                self.look_up();
+                return Ok(None);
+            }
+            if u64::from(self.store.len()) >= states_max {
                 return Ok(Some(format!("more than {} states", self.store.len())));
             }
             if number.is_multiple_of(4096) {
-                if stop() {
-                    return Ok(Some(format!("the time was up after {} states", self.store.len())));
-                }
-                if self.bytes() > self.options.memory_max {
-                    return Ok(Some(format!("the memory was up after {} states", self.store.len())));
+                let limit = if stop() {
+                    Some("time was up")
+                } else if self.bytes() > self.options.memory_max {
+                    Some("memory was up")
+                } else {
+                    None
+                };
+                if let Some(limit) = limit {
+                    self.look_up();
+                    return Ok(Some(format!("the {limit} after {} states", self.store.len())));
                 }
             }
             self.store.take(number, &mut ids);
@@ -134,12 +159,35 @@ impl Search<'_, '_> {
             if self.undisciplined && self.options.partial_order {
                 return Ok(None);
             }
-            if let Some(graph) = &mut self.graph {
-                graph.close_state();
-            }
+            self.made.moves.push((number, None));
             number += 1;
         }
-        Ok(None)
+    }
+
+    /// Looks up where the moves lead that were made.
+    fn look_up(&mut self) {
+        let width = self.initial.len();
+        self.store.warm(&self.made.targets);
+        let mut targets = self.made.targets.chunks_exact(width);
+        for (state, edge) in &self.made.moves {
+            let Some(edge) = edge else {
+                if let Some(graph) = &mut self.graph {
+                    graph.close_state();
+                }
+                continue;
+            };
+            let Some(next) = targets.next() else { break };
+            let (target, new) = self.store.insert(next);
+            self.transitions += 1;
+            if new {
+                self.parents.push(&[Parent { state: *state, label: edge.label() }]);
+            }
+            if let Some(graph) = &mut self.graph {
+                graph.add(edge.to(target));
+            }
+        }
+        self.made.targets.clear();
+        self.made.moves.clear();
     }
 
     fn expand(&mut self, number: u32, ids: &[PartId], next: &mut [PartId]) -> Result<(), ModelError> {
@@ -175,14 +223,8 @@ impl Search<'_, '_> {
                 self.note_shown(state, Some(edge));
             }
             self.canonical(next);
-            let (target, new) = self.store.insert(next);
-            self.transitions += 1;
-            if new {
-                self.parents.push(Parent { state, edge });
-            }
-            if let Some(graph) = &mut self.graph {
-                graph.add(edge.to(target));
-            }
+            self.made.targets.extend_from_slice(next);
+            self.made.moves.push((state, Some(edge)));
         }
         Ok(())
     }
@@ -322,8 +364,8 @@ impl Search<'_, '_> {
     fn steps_to(&self, mut state: u32, last: Option<Edge>) -> Vec<Edge> {
         let mut edges: Vec<Edge> = last.into_iter().collect();
         while state != 0 {
-            let parent = self.parents[state as usize];
-            edges.push(parent.edge);
+            let parent = self.parents.get(state)[0];
+            edges.push(Edge::labelled(parent.label));
             state = parent.state;
         }
         edges.reverse();
