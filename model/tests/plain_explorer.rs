@@ -10,7 +10,7 @@ use lockproof_model::protocol;
 use lockproof_model::system::System;
 use lockproof_model::verdict::{Finding, Verdict};
 
-use common::small;
+use common::{again, small};
 
 /// More states than that are too many for a test.
 const STATES_MAX: usize = 60_000;
@@ -40,7 +40,7 @@ fn safety() -> Vec<Property> {
 
 /// Returns the plain explorer's states and moves with every property watched.
 fn agree(name: &str, system: &System) -> (usize, usize) {
-    let mut extent = (0, 0);
+    let (mut extent, mut faults) = ((0, 0), Vec::new());
     for properties in [Property::ALL.to_vec(), safety()] {
         let all = properties.len() == Property::ALL.len();
         let plain =
@@ -59,6 +59,9 @@ fn agree(name: &str, system: &System) -> (usize, usize) {
             for finding in &report.findings {
                 let property = finding.property;
                 assert_eq!(is_shown(finding), plain.shown.contains(&property), "{at}: {property}: {}", finding.detail);
+                if let Some(fault) = again::fault(system, &properties, finding) {
+                    faults.push(format!("{at}: {property}: {fault}"));
+                }
                 if mode & 7 == 0
                     && let Some(depth) = plain.wrong.get(&property)
                 {
@@ -68,6 +71,7 @@ fn agree(name: &str, system: &System) -> (usize, usize) {
             }
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     extent
 }
 

@@ -1,6 +1,7 @@
 //! Small systems for tests.
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of them")]
 
+pub mod again;
 pub mod small;
 pub mod tiny;
 
