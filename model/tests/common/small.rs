@@ -122,6 +122,10 @@ pub fn tiny_systems() -> Vec<(&'static str, System)> {
         system.processes.iter_mut().for_each(|process| process.may_crash = true);
         system
     };
+    let mut guess = tiny(&["X:b U:b", ""]);
+    guess.processes[1].threads = vec![once(&[exists("a layer")])];
+    let mut nonsense = tiny(&["X:b U:b", ""]);
+    nonsense.processes[1].threads = vec![once(&[Call::Lookup { name: "a layer".into() }])];
     let mut aliased = tiny(&["X:a G:c X:alias/a U:a U:alias/a", "X:a U:a"]);
     aliased.aliases.push((Path::new("alias"), Path::new("root")));
     let mut restarted = tiny(&["X:a ws:a U:a", "S:a rs:a U:a"]);
@@ -169,6 +173,9 @@ pub fn tiny_systems() -> Vec<(&'static str, System)> {
         ("killed while it holds", crashing(&["X:a ws:a U:a", "X:a X:b U:b U:a"], 1)),
         ("killed twice", crashing(&["X:a U:a", "X:a U:a", "S:a U:a"], 2)),
         ("killed in a ring", crashing(&["X:a X:b U:b U:a", "X:b X:a U:a U:b"], 1)),
+        ("readers for ever, and two take turns", tiny(&["X:a U:a", "*S:a U:a", "*S:a U:a", "*X:b U:b", "*X:b U:b"])),
+        ("a guess", guess),
+        ("nonsense under a lock", nonsense),
         ("two names of one lock", aliased),
         ("restarted for ever", restarted),
     ]
