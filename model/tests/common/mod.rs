@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of them")]
 
 pub mod again;
+pub mod random;
 pub mod small;
 pub mod tiny;
 
