@@ -577,8 +577,10 @@ impl<'s> Moves<'s> {
         if self.run_silently(local, shared, facts, thread, report)? {
             return Ok(branch == 0);
         }
+        let ran = report.flags & PROGRESS != 0;
         if !self.micro(local, shared, facts, thread, branch, report)? {
-            return Ok(false);
+            // A thread that is alone and blocks itself: what it did before that is a move, and its last.
+            return Ok(ran && branch == 0);
         }
         if !is_between_calls(local, thread) {
             self.run_silently(local, shared, facts, thread, report)?;

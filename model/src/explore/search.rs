@@ -413,6 +413,7 @@ impl Search<'_, '_> {
             self.options.merge && is_silent(&machine.model, &machine.state.locals[process], thread)
         };
         let between = |machine: &Machine<'_>| is_between_calls(&machine.state.locals[process], thread);
+        let before = events.len();
         for _ in 0..RUN_MAX {
             if !silent(machine) {
                 break;
@@ -422,7 +423,11 @@ impl Search<'_, '_> {
                 return Ok(());
             }
         }
-        events.push(machine.step(step(edge.branch()))?);
+        match machine.try_step(step(edge.branch()))? {
+            Some(performed) => events.push(performed.event),
+            None if events.len() > before => return Ok(()), // it blocked itself
+            None => events.push(machine.step(step(edge.branch()))?),
+        }
         for _ in 0..RUN_MAX {
             if between(machine) || !silent(machine) {
                 break;

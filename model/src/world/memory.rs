@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn what_is_not_locked_cannot_be_unlocked() {
-        let fatal = |progress| matches!(progress, Some(Progress::Fatal(text)) if String::starts_with(&text, "sync: "));
+        let fatal =
+            |progress: Option<Progress>| matches!(progress, Some(Progress::Fatal(text)) if text.starts_with("sync: "));
         let mut rw = Rw::default();
         assert!(fatal(rw.unlock(0, Shared)) && fatal(rw.unlock(0, Exclusive)));
         assert_eq!((rw.lock(0, Shared), rw.lock(1, Exclusive)), (DONE, WAITS));

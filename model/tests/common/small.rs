@@ -4,6 +4,8 @@ use lockproof_model::op::Path;
 use lockproof_model::protocol::{Entry, Layer};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 
+use lockproof_model::value::Value;
+
 use super::tiny::{self, program};
 use super::{delete, exists, forever, layer, names, once, put, set_names, system};
 use lockproof_model::call::Call;
@@ -28,7 +30,8 @@ pub fn tinies(entry: Entry, processes: &[&str]) -> System {
         None => once(&[program(text.trim())]),
     };
     let processes = processes.iter().map(|text| speaks(entry, text.split('|').map(thread).collect())).collect();
-    System { documents: Vec::new(), stamped: vec![tiny::lock_path("a")], ..system(&[], processes) }
+    let documents = ["a", "b"].map(|name| (Path::new(format!("root/{name}.json")), Value::Int(0))).to_vec();
+    System { documents, stamped: vec![tiny::lock_path("a")], ..system(&[], processes) }
 }
 
 fn base() -> Vec<Layer> {
