@@ -14,6 +14,8 @@ use crate::value::{Datum, Value};
 
 /// The document that answers are judged by.
 pub const LAYERS: &str = "root/vfs-layers/layers.json";
+/// Its lock file.
+pub const LAYERS_LOCK: &str = "root/vfs-layers/layers.lock";
 /// Where its lock file is, and those of single layers in a protocol that has them.
 const LAYERS_DIR: &str = "root/vfs-layers/";
 

@@ -38,7 +38,7 @@ pub struct Performed {
     pub layers_replaced: bool,
     /// A read lock on the layers was given back: every other process has to [`see`](see_released) it.
     pub released_read: bool,
-    /// Whether it brought the thread on; a lock request that only meets `EDEADLK` does not.
+    /// Whether it brought the thread on; a lock request that meets `EDEADLK` and is made again does not.
     pub progress: bool,
     /// What is wrong about it.
     pub wrong: Vec<Wrong>,
@@ -151,10 +151,11 @@ pub fn perform(
         Effect::Waits => {}
         Effect::Died => acting.die(),
         Effect::Done(outcome) => {
-            acting.done.progress = outcome != Outcome::Locked(LockResult::Deadlock);
             acting.judge(&op);
             let at = acting.me().node;
             let edge = acting.model.automaton.after(at, &outcome)?;
+            // Who gives up has got on; who asks again stands where it stood.
+            acting.done.progress = outcome != Outcome::Locked(LockResult::Deadlock) || edge.target != at;
             acting.go_to(&edge);
             if acting.model.automaton.node(edge.target).reply().is_some() {
                 acting.end_call()?;

@@ -163,8 +163,11 @@ pub struct Moves<'s> {
     dense: FxHashMap<u64, Option<times::Renaming>>,
     last_dense: u64,
     renamed: FxHashMap<(PartId, u64), PartId>,
-    /// What the moves that were worked out since the last call have shown.
-    pub shown: Vec<Shown>,
+    /// What the moves that were worked out have shown and the search has not looked at yet, each with the outcome number
+    /// of its move: all outcomes of an operation are worked out at once.
+    pub shown: Vec<(u8, Shown)>,
+    /// The outcome that is being worked out.
+    branch: u8,
     timed: bool,
 }
 
@@ -195,6 +198,7 @@ impl<'s> Moves<'s> {
             last_dense: 0,
             renamed: FxHashMap::default(),
             shown: Vec::new(),
+            branch: 0,
             timed: !state.shared.mtimes.is_empty(),
         };
         let shared = moves.intern_shared(state.shared)?;
@@ -258,7 +262,7 @@ impl<'s> Moves<'s> {
         if let Some((wrong, _)) = data_race(&self.model, &local)
             && self.model.watched.contains(&Property::NoDataRace)
         {
-            self.shown.push(Shown::Wrong(wrong));
+            self.shown.push((self.branch, Shown::Wrong(wrong)));
         }
         let mut info = Info {
             stamps: stamp_mask(&local.stamps_held(&self.model.automaton))?,
@@ -528,6 +532,7 @@ impl<'s> Moves<'s> {
         let thread = self.info(local).actions[action].thread;
         let mut found = Vec::new();
         for branch in 0..=u8::MAX {
+            self.branch = branch;
             let mut part = (**self.locals.get(local)).clone();
             let mut common = (**self.shareds.get(shared)).clone();
             let mut report = Report::default();
@@ -572,8 +577,10 @@ impl<'s> Moves<'s> {
         if self.run_silently(local, shared, facts, thread, report)? {
             return Ok(branch == 0);
         }
+        let ran = report.flags & PROGRESS != 0;
         if !self.micro(local, shared, facts, thread, branch, report)? {
-            return Ok(false);
+            // A thread that is alone and blocks itself: what it did before that is a move, and its last.
+            return Ok(ran && branch == 0);
         }
         if !is_between_calls(local, thread) {
             self.run_silently(local, shared, facts, thread, report)?;
@@ -635,10 +642,12 @@ impl<'s> Moves<'s> {
             _ => None,
         };
         if written.is_some_and(|lock| local.locks.get(&self.model.system.inode(lock)) != Some(&Mode::Exclusive)) {
-            self.shown.push(Shown::Undisciplined);
+            self.shown.push((self.branch, Shown::Undisciplined));
         }
-        self.shown.extend(performed.wrong.into_iter().map(Shown::Wrong));
-        self.shown.extend(performed.orders.into_iter().map(|(first, second)| Shown::Order(first, second)));
+        let wrong = performed.wrong.into_iter().map(Shown::Wrong);
+        let orders = performed.orders.into_iter().map(|(first, second)| Shown::Order(first, second));
+        let branch = self.branch;
+        self.shown.extend(wrong.chain(orders).map(|shown| (branch, shown)));
         Ok(true)
     }
 }

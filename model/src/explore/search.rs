@@ -1,6 +1,7 @@
 //! Breadth-first search over the moves, and the way back from a state to the run that leads to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::graph::{Edge, Graph};
 use super::merge::{RUN_MAX, is_between_calls, is_silent};
@@ -211,12 +212,12 @@ impl Search<'_, '_> {
         at: usize,
         action: usize,
     ) -> Result<(), ModelError> {
-        for number in self.moves.successors(ids, at, action)? {
+        let thread = self.moves.info(ids[at]).actions[action].thread;
+        let successors = self.moves.successors(ids, at, action)?;
+        self.note_outcomes(state, at, thread, successors.clone());
+        for number in successors {
             let successor = self.moves.successor(number);
-            let edge = Edge::new(at, self.moves.info(ids[at]).actions[action].thread, successor);
-            if !self.moves.shown.is_empty() {
-                self.note_shown(state, Some(edge));
-            }
+            let edge = Edge::new(at, thread, successor);
             next.copy_from_slice(ids);
             self.moves.apply(next, at, successor)?;
             if !self.moves.shown.is_empty() {
@@ -241,7 +242,9 @@ impl Search<'_, '_> {
             if !(info.actions[0].reads_under_lock || requests) {
                 continue;
             }
+            let thread = info.actions[0].thread;
             let successors = self.moves.successors(ids, at, 0)?;
+            self.note_outcomes(number, at, thread, successors.clone());
             let seen = |number: u32| {
                 let successor = self.moves.successor(number);
                 successor.granted > 0 || successor.visible()
@@ -251,9 +254,12 @@ impl Search<'_, '_> {
             }
             let mut ahead = next.to_vec();
             let mut new = true;
-            for number in successors {
+            for successor in successors.map(|number| self.moves.successor(number)).collect::<Vec<_>>() {
                 ahead.copy_from_slice(ids);
-                self.moves.apply(&mut ahead, at, self.moves.successor(number))?;
+                self.moves.apply(&mut ahead, at, successor)?;
+                if !self.moves.shown.is_empty() {
+                    self.note_shown(number, Some(Edge::new(at, thread, successor)));
+                }
                 self.canonical(&mut ahead);
                 new &= !self.store.contains(&ahead);
             }
@@ -287,23 +293,39 @@ impl Search<'_, '_> {
         self.moves.local(one).kind == self.moves.local(other).kind
     }
 
+    /// Notes what the moves to `successors` have shown, if they were worked out just now.
+    fn note_outcomes(&mut self, state: u32, at: usize, thread: u8, successors: Range<u32>) {
+        if self.moves.shown.is_empty() {
+            return;
+        }
+        for (branch, shown) in std::mem::take(&mut self.moves.shown) {
+            let mut outcomes = successors.clone().map(|number| self.moves.successor(number));
+            let edge = outcomes.find(|successor| successor.branch == branch);
+            self.note(shown, state, edge.map(|successor| Edge::new(at, thread, successor)));
+        }
+    }
+
     fn note_shown(&mut self, state: u32, edge: Option<Edge>) {
-        for shown in std::mem::take(&mut self.moves.shown) {
-            match shown {
-                Shown::Wrong((property, text)) => {
-                    self.witnesses.entry(property).or_insert(Witness { state, edge, text });
-                }
-                Shown::Order(first, second) => {
-                    let new = self.orders.entry(first.clone()).or_default().insert(second.clone());
-                    if new
-                        && !self.witnesses.contains_key(&Property::Ordered)
-                        && let Some(text) = cycle(&self.orders, &first, &second)
-                    {
-                        self.witnesses.insert(Property::Ordered, Witness { state, edge, text });
-                    }
-                }
-                Shown::Undisciplined => self.undisciplined = true,
+        for (_, shown) in std::mem::take(&mut self.moves.shown) {
+            self.note(shown, state, edge);
+        }
+    }
+
+    fn note(&mut self, shown: Shown, state: u32, edge: Option<Edge>) {
+        match shown {
+            Shown::Wrong((property, text)) => {
+                self.witnesses.entry(property).or_insert(Witness { state, edge, text });
             }
+            Shown::Order(first, second) => {
+                let new = self.orders.entry(first.clone()).or_default().insert(second.clone());
+                if new
+                    && !self.witnesses.contains_key(&Property::Ordered)
+                    && let Some(text) = cycle(&self.orders, &first, &second)
+                {
+                    self.witnesses.insert(Property::Ordered, Witness { state, edge, text });
+                }
+            }
+            Shown::Undisciplined => self.undisciplined = true,
         }
     }
 
@@ -454,6 +476,7 @@ impl Search<'_, '_> {
             self.options.merge && is_silent(&machine.model, &machine.state.locals[process], thread)
         };
         let between = |machine: &Machine<'_>| is_between_calls(&machine.state.locals[process], thread);
+        let before = events.len();
         for _ in 0..RUN_MAX {
             if !silent(machine) {
                 break;
@@ -463,7 +486,11 @@ impl Search<'_, '_> {
                 return Ok(());
             }
         }
-        events.push(machine.step(step(edge.branch()))?);
+        match machine.try_step(step(edge.branch()))? {
+            Some(performed) => events.push(performed.event),
+            None if events.len() > before => return Ok(()), // it blocked itself
+            None => events.push(machine.step(step(edge.branch()))?),
+        }
         for _ in 0..RUN_MAX {
             if between(machine) || !silent(machine) {
                 break;

@@ -63,3 +63,71 @@ fn follow(waits: &impl Waits, owner: usize, at: usize, hops: usize) -> Answer {
 pub fn grantable(mode: Mode, others: impl IntoIterator<Item = Mode>) -> bool {
     others.into_iter().all(|other| !mode.conflicts(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whom each process waits for.
+    struct Waiting(Vec<Vec<usize>>);
+
+    impl Waits for Waiting {
+        fn blockers(&self, process: usize) -> Vec<usize> {
+            self.0[process].clone()
+        }
+    }
+
+    /// Process 0 asks for what process 1 holds, and each but 0 waits for the next, the last for 0.
+    fn ring(processes: usize) -> Answer {
+        let waits = |process| if process == 0 { vec![] } else { vec![(process + 1) % processes] };
+        closes_cycle(&Waiting((0..processes).map(waits).collect()), 0, &[1])
+    }
+
+    #[test]
+    fn a_ring_of_12_is_found_and_a_ring_of_13_is_not() {
+        for processes in 2..=12 {
+            assert_eq!(ring(processes), Answer { possible: true, certain: true }, "{processes}");
+        }
+        for processes in 13..=26 {
+            assert_eq!(ring(processes), Answer { possible: false, certain: false }, "{processes}");
+        }
+    }
+
+    #[test]
+    fn of_several_holders_the_kernel_follows_one() {
+        // 1 waits for 0, 2 waits for nobody: it depends on who stands first in the list.
+        let one_of_two = Waiting(vec![vec![], vec![0], vec![]]);
+        assert_eq!(closes_cycle(&one_of_two, 0, &[1, 2]), Answer { possible: true, certain: false });
+        assert_eq!(closes_cycle(&one_of_two, 0, &[1]), Answer { possible: true, certain: true });
+        assert_eq!(closes_cycle(&one_of_two, 0, &[2]), Answer { possible: false, certain: false });
+        // Both wait for 0, one of them by way of the other.
+        let both = Waiting(vec![vec![], vec![0], vec![1]]);
+        assert_eq!(closes_cycle(&both, 0, &[1, 2]), Answer { possible: true, certain: true });
+    }
+
+    #[test]
+    fn a_process_is_followed_by_any_thread_of_it_that_waits() {
+        // One thread of 1 waits for 0 and another for 2, which runs: what is followed first decides.
+        let two_requests = Waiting(vec![vec![], vec![0, 2], vec![]]);
+        assert_eq!(closes_cycle(&two_requests, 0, &[1]), Answer { possible: true, certain: false });
+        // One thread of 1 waits for 0, another runs and could release what 0 asks for. The kernel does not know
+        // (fcntl(2), BUGS), and answers EDEADLK.
+        let one_request = Waiting(vec![vec![], vec![0]]);
+        assert_eq!(closes_cycle(&one_request, 0, &[1]), Answer { possible: true, certain: true });
+    }
+
+    #[test]
+    fn a_cycle_of_others_is_no_cycle_of_the_owner() {
+        let others = Waiting(vec![vec![], vec![2], vec![1]]);
+        assert_eq!(closes_cycle(&others, 0, &[1]), Answer { possible: false, certain: false });
+        assert_eq!(closes_cycle(&others, 0, &[]), Answer { possible: false, certain: false });
+    }
+
+    #[test]
+    fn only_readers_go_together() {
+        assert!(grantable(Mode::Shared, [Mode::Shared, Mode::Shared]));
+        assert!(!grantable(Mode::Shared, [Mode::Shared, Mode::Exclusive]));
+        assert!(!grantable(Mode::Exclusive, [Mode::Shared]));
+        assert!(grantable(Mode::Exclusive, []));
+    }
+}

@@ -172,3 +172,112 @@ pub fn objects_in(value: &Value, into: &mut BTreeSet<Object>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DONE: Option<Progress> = Some(Progress::Done(Outcome::Done));
+    const WAITS: Option<Progress> = Some(Progress::Waits);
+    const BLOCKED: Option<Progress> = Some(Progress::Blocked);
+
+    fn name(object: Option<u32>, field: &str) -> CellName {
+        CellName { object: object.map(Object), field: field.into() }
+    }
+
+    /// One RWMutex, and what threads attempt on it.
+    #[derive(Default)]
+    struct Rw(Memory);
+
+    impl Rw {
+        fn lock(&mut self, thread: u32, mode: Mode) -> Option<Progress> {
+            self.0.attempt(thread, &Op::RwLock { mutex: name(None, "m"), mode })
+        }
+        fn unlock(&mut self, thread: u32, mode: Mode) -> Option<Progress> {
+            self.0.attempt(thread, &Op::RwUnlock { mutex: name(None, "m"), mode })
+        }
+    }
+
+    use Mode::{Exclusive, Shared};
+
+    #[test]
+    fn readers_share_and_a_writer_waits_for_those_inside() {
+        let mut rw = Rw::default();
+        assert_eq!((rw.lock(0, Shared), rw.lock(1, Shared)), (DONE, DONE));
+        assert_eq!(rw.lock(2, Exclusive), WAITS, "announced");
+        assert_eq!(rw.lock(2, Exclusive), BLOCKED);
+        assert_eq!((rw.unlock(0, Shared), rw.lock(2, Exclusive)), (DONE, BLOCKED));
+        assert_eq!((rw.unlock(1, Shared), rw.lock(2, Exclusive)), (DONE, DONE));
+        assert_eq!(rw.unlock(2, Exclusive), DONE);
+        assert_eq!(rw.0, Memory::default(), "a free mutex leaves nothing");
+    }
+
+    #[test]
+    fn an_announced_writer_holds_off_new_readers_even_one_that_is_inside() {
+        let mut rw = Rw::default();
+        assert_eq!((rw.lock(0, Shared), rw.lock(1, Exclusive)), (DONE, WAITS));
+        assert_eq!((rw.lock(2, Shared), rw.lock(2, Shared)), (WAITS, BLOCKED));
+        // The reader inside asks again: it waits for the writer, which waits for it.
+        assert_eq!((rw.lock(0, Shared), rw.lock(0, Shared), rw.lock(1, Exclusive)), (WAITS, BLOCKED, BLOCKED));
+    }
+
+    #[test]
+    fn unlock_lets_late_readers_in_before_the_next_writer() {
+        let mut rw = Rw::default();
+        assert_eq!(rw.lock(0, Exclusive), DONE);
+        assert_eq!((rw.lock(1, Shared), rw.lock(2, Exclusive)), (WAITS, BLOCKED));
+        assert_eq!(rw.unlock(0, Exclusive), DONE);
+        // The next writer announces itself before the reader has woken: the reader is inside all the same.
+        assert_eq!((rw.lock(2, Exclusive), rw.lock(2, Exclusive)), (WAITS, BLOCKED));
+        assert_eq!(rw.lock(3, Shared), WAITS, "this one came after the announcement");
+        assert_eq!((rw.lock(1, Shared), rw.lock(2, Exclusive)), (DONE, BLOCKED));
+        assert_eq!((rw.unlock(1, Shared), rw.lock(2, Exclusive), rw.lock(3, Shared)), (DONE, DONE, BLOCKED));
+        assert_eq!((rw.unlock(2, Exclusive), rw.lock(3, Shared), rw.unlock(3, Shared)), (DONE, DONE, DONE));
+        assert_eq!(rw.0, Memory::default());
+    }
+
+    #[test]
+    fn a_second_writer_does_not_announce_itself() {
+        let mut rw = Rw::default();
+        assert_eq!((rw.lock(0, Shared), rw.lock(1, Exclusive), rw.lock(2, Exclusive)), (DONE, WAITS, BLOCKED));
+        assert_eq!((rw.unlock(0, Shared), rw.lock(2, Exclusive), rw.lock(1, Exclusive)), (DONE, BLOCKED, DONE));
+        assert_eq!((rw.unlock(1, Exclusive), rw.lock(2, Exclusive)), (DONE, DONE));
+    }
+
+    #[test]
+    fn what_is_not_locked_cannot_be_unlocked() {
+        let fatal =
+            |progress: Option<Progress>| matches!(progress, Some(Progress::Fatal(text)) if text.starts_with("sync: "));
+        let mut rw = Rw::default();
+        assert!(fatal(rw.unlock(0, Shared)) && fatal(rw.unlock(0, Exclusive)));
+        assert_eq!((rw.lock(0, Shared), rw.lock(1, Exclusive)), (DONE, WAITS));
+        assert!(fatal(rw.unlock(1, Exclusive)), "announced is not inside");
+        let mut memory = Memory::default();
+        let (lock, unlock) = (Op::MutexLock { mutex: name(None, "m") }, Op::MutexUnlock { mutex: name(None, "m") });
+        assert!(fatal(memory.attempt(0, &unlock)));
+        assert_eq!(
+            (memory.attempt(0, &lock), memory.attempt(1, &lock), memory.attempt(0, &lock)),
+            (DONE, BLOCKED, BLOCKED)
+        );
+        assert_eq!(memory.attempt(1, &unlock), DONE, "any goroutine may unlock a sync.Mutex");
+        assert_eq!(memory, Memory::default());
+    }
+
+    #[test]
+    fn objects_that_nothing_points_to_are_forgotten() {
+        let mut memory = Memory::default();
+        let mut set = |object, field: &str, value| memory.attempt(0, &Op::Set { cell: name(object, field), value });
+        set(None, "root", Value::List(vec![Value::Object(Object(0))]));
+        set(Some(0), "next", Value::Object(Object(1)));
+        set(Some(1), "back", Value::Object(Object(0)));
+        set(Some(2), "back", Value::Object(Object(0)));
+        set(Some(3), "x", Value::Int(1));
+        assert_eq!(memory.fresh_object(&BTreeSet::from([Object(2)])), Object(3));
+        memory.collect(&BTreeSet::from([Object(3)]));
+        let left: Vec<_> = memory.cells.keys().map(ToString::to_string).collect();
+        assert_eq!(left, ["root", "#0.next", "#1.back", "#3.x"]);
+        assert_eq!(memory.attempt(0, &Op::Set { cell: name(None, "root"), value: Value::Nil }), DONE);
+        memory.collect(&BTreeSet::new());
+        assert_eq!(memory, Memory::default(), "a ring of objects is garbage too");
+    }
+}

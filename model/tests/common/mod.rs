@@ -1,6 +1,11 @@
 //! Small systems for tests.
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of them")]
 
+pub mod again;
+pub mod random;
+pub mod small;
+pub mod tiny;
+
 use lockproof_model::call::Call;
 use lockproof_model::op::Path;
 use lockproof_model::protocol::{Entry, Layer, by_name};

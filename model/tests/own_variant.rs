@@ -1,0 +1,52 @@
+//! A contributor's own variant, as README.md shows it: one step is replaced, the rest is the release.
+
+// README: begin
+use lockproof_model::call::{Call, Fail};
+use lockproof_model::ctx::Ctx;
+use lockproof_model::explore::{Options, check};
+use lockproof_model::op::Path;
+use lockproof_model::property::Property;
+use lockproof_model::protocol::{Entry, Go, Layer, LayerStore, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use lockproof_model::system::{Process, Repeat, System, Thread};
+use lockproof_model::value::Datum;
+use lockproof_model::verdict::Verdict;
+
+/// Release 1.24.8, but `saveLayers` replaces the document and leaves no stamp.
+#[derive(Default)]
+struct WithoutStamp;
+
+impl LockfileProtocol for WithoutStamp {}
+impl StoreProtocol for WithoutStamp {}
+impl LayerStoreProtocol for WithoutStamp {
+    async fn save_layers(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        if !self.locked(ctx, &store.lockfile).await {
+            return Err(Fail("layer store is not locked for writing".into()));
+        }
+        self.write_layers(ctx, store).await; // and no `self.touch(ctx, &store.lockfile).await`
+        Ok(())
+    }
+}
+
+fn process(name: &str, script: Vec<Call>) -> Process {
+    let threads = vec![Thread { script, repeat: Repeat::Times(1) }];
+    let protocol = Entry::of::<WithoutStamp>("without_stamp", "a write that leaves no stamp");
+    Process { name: name.into(), protocol, before: vec![], threads, runs: Repeat::Times(1), may_crash: false }
+}
+
+#[test]
+fn a_write_without_a_stamp_is_not_noticed() {
+    let base = Layer { id: "base".into(), names: vec!["foo".into()], ..Layer::default() };
+    let names = || Call::Names { id: "base".into() };
+    let rename = Call::SetNames { id: "base".into(), names: vec!["bar".into()] };
+    let system = System {
+        documents: vec![(Path::new("root/vfs-layers/layers.json"), vec![base].to_value())],
+        stamped: vec![Path::new("root/vfs-layers/layers.lock")],
+        aliases: vec![],
+        processes: vec![process("reader", vec![names(), names()]), process("writer", vec![rename])],
+        crashes: 0,
+    };
+    let report = check(&system, &[Property::Fresh], &Options::default(), &|| false).expect("no mistake of ours");
+    assert_eq!(report.findings[0].verdict, Verdict::Violated);
+    assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while it was [bar]");
+}
+// README: end

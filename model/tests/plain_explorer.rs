@@ -1,0 +1,131 @@
+//! The explorer agrees with a plain one: on the exact number of states and moves with every reduction off, on verdicts in
+//! every mode, on the length of the shortest counterexample; and every counterexample, run again, shows what it says.
+
+mod common;
+mod plain;
+
+use lockproof_model::explore::{Options, check};
+use lockproof_model::property::Property;
+use lockproof_model::protocol;
+use lockproof_model::system::System;
+use lockproof_model::verdict::{Finding, Verdict};
+
+use common::{again, random, small};
+
+/// More states than that are too many for a test.
+const STATES_MAX: usize = 60_000;
+
+/// How many random systems are compared, and how large one may be.
+const RANDOM_SYSTEMS: usize = 300;
+const RANDOM_STATES_MAX: usize = 3_000;
+
+fn options(mode: u8) -> Options {
+    Options {
+        merge: mode & 1 != 0,
+        symmetry: mode & 2 != 0,
+        partial_order: mode & 4 != 0,
+        fingerprint: mode & 8 != 0,
+        visit_all: true,
+        ..Options::default()
+    }
+}
+
+fn is_shown(finding: &Finding) -> bool {
+    match finding.verdict {
+        Verdict::Violated => finding.property != Property::ParallelReads,
+        Verdict::Proved => finding.property == Property::ParallelReads,
+        _ => panic!("{}: {:?}", finding.property, finding.verdict),
+    }
+}
+
+/// Judged on steps and states alone, so that every reduction is allowed.
+fn safety() -> Vec<Property> {
+    Property::ALL.into_iter().filter(|property| !property.is_liveness() && *property != Property::CrashSafe).collect()
+}
+
+/// Returns the plain explorer's states and moves with every property watched.
+fn agree(name: &str, system: &System, states_max: usize, faults: &mut Vec<String>) -> Option<(usize, usize)> {
+    let mut extent = (0, 0);
+    for properties in [Property::ALL.to_vec(), safety()] {
+        let all = properties.len() == Property::ALL.len();
+        let plain = plain::explore(system, &properties, states_max)?;
+        if all {
+            extent = (plain.states(), plain.transitions);
+        }
+        for mode in 0..if all { 2 } else { 16 } {
+            let report = check(system, &properties, &options(mode), &|| false).unwrap();
+            let at = format!("{name}, mode {mode:04b}, {}", if all { "all properties" } else { "safety" });
+            if mode & 7 == 0 {
+                let found = (report.extent.states as usize, report.extent.transitions as usize);
+                let plain = (plain.states(), plain.transitions);
+                faults.extend((found != plain).then(|| format!("{at}: {found:?} states and moves, plainly {plain:?}")));
+            }
+            let too_many = report.extent.states as usize > plain.states();
+            faults.extend(too_many.then(|| format!("{at}: more states than there are")));
+            for finding in &report.findings {
+                let property = finding.property;
+                if is_shown(finding) != plain.shown.contains(&property) {
+                    faults.push(format!("{at}: {property} is {:?}: {}", finding.verdict, finding.detail));
+                }
+                if let Some(fault) = again::fault(system, &properties, finding) {
+                    faults.push(format!("{at}: {property}: {fault}"));
+                }
+                if mode & 7 == 0
+                    && let Some(depth) = plain.wrong.get(&property)
+                {
+                    let trace = finding.trace.as_ref().map(|trace| trace.events.len());
+                    let longer = trace != Some(*depth);
+                    faults.extend(
+                        longer.then(|| format!("{at}: {property}: a run of {trace:?}, the shortest is {depth}")),
+                    );
+                }
+            }
+        }
+    }
+    Some(extent)
+}
+
+fn agree_on_all(systems: Vec<(&'static str, System)>) {
+    let mut faults = Vec::new();
+    for (name, system) in systems {
+        let (states, moves) =
+            agree(name, &system, STATES_MAX, &mut faults).unwrap_or_else(|| panic!("{name}: too many states"));
+        println!("{states:6} {moves:6} {name}");
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn on_tiny_systems() {
+    agree_on_all(small::tiny_systems());
+}
+
+#[test]
+fn on_small_stores() {
+    agree_on_all(small::minis());
+    agree_on_all(small::mixed());
+}
+
+#[test]
+fn on_every_protocol() {
+    for entry in protocol::all() {
+        println!("{}", entry.name);
+        agree_on_all(small::of_protocol(entry));
+    }
+}
+
+#[test]
+fn on_random_systems() {
+    let mut rng = random::rng(random::seed());
+    let (mut faults, mut compared, mut states) = (Vec::new(), 0, 0);
+    for _ in 0..RANDOM_SYSTEMS {
+        let (name, system) = random::system(&mut rng);
+        if let Some(extent) = agree(&name, &system, RANDOM_STATES_MAX, &mut faults) {
+            compared += 1;
+            states += extent.0;
+        }
+    }
+    println!("{compared} systems of {RANDOM_SYSTEMS} with {states} states in all");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(compared > RANDOM_SYSTEMS / 2, "most systems were too large to be compared");
+}
