@@ -69,14 +69,14 @@ fn fresh() {
                 three_calls(protocol("pr_473")),
                 "violated | 44 | `names base` returns [foo], but all the while it was [bar] | lk1:A258-c1147223",
             ),
-            ("v1_24", three_calls(protocol("v1_24")), "proved | 52 | "),
-            ("one_way_upgrade", three_calls(protocol("one_way_upgrade")), "proved | 47 | "),
+            ("v1_24", three_calls(protocol("v1_24")), "proved | 52"),
+            ("one_way_upgrade", three_calls(protocol("one_way_upgrade")), "proved | 47"),
             (
                 "without stamp",
                 two(tiny::mini_without_stamp()),
                 "violated | 52 | `names base` returns [foo], but all the while it was [bar] | lk1:A9.B15.A5-0c079590",
             ),
-            ("mini", two(tiny::mini()), "proved | 61 | "),
+            ("mini", two(tiny::mini()), "proved | 61"),
         ],
     );
 }
@@ -92,14 +92,14 @@ fn no_lost_update() {
                 two(tiny::mini_without_reload()),
                 "violated | 24 | layers.json held [base=foo, child] when a writer replaced it that knew only [] | lk1:A8-801d1186",
             ),
-            ("mini", two(tiny::mini()), "proved | 33 | "),
+            ("mini", two(tiny::mini()), "proved | 33"),
             (
                 "read and write apart",
                 tiny(&["S:a rd:a U:a X:a wr:a U:a", "X:a rd:a wr:a U:a"]),
                 "violated | 37 | a.json held 1 when a writer replaced it that knew only 0 | lk1:A4.B.A.B7.A5-8683737c",
             ),
-            ("v1_24", two(protocol("v1_24")), "proved | 1058 | "),
-            ("pr_473", two(protocol("pr_473")), "proved | 1345 | "),
+            ("v1_24", two(protocol("v1_24")), "proved | 1058"),
+            ("pr_473", two(protocol("pr_473")), "proved | 1345"),
         ],
     );
 }
@@ -114,7 +114,7 @@ fn exclusive() {
                 of(protocol("v1_24"), &[&[names("base")]]),
                 "violated | 21 | reads layers.json without a lock on layers.lock: the thread does not hold it | lk1:A32-fd7a5cc2",
             ),
-            ("mini", of(tiny::mini(), &[&[names("base")], &[set_names("base", &["bar"])]]), "proved | 27 | "),
+            ("mini", of(tiny::mini(), &[&[names("base")], &[set_names("base", &["bar"])]]), "proved | 27"),
             (
                 "closed by a probe",
                 tiny(&["X:a P:a wr:a U:a"]),
@@ -125,7 +125,7 @@ fn exclusive() {
                 tiny(&["X:a G:c U:a | S:a G:c U:a"]),
                 "violated | 22 | two threads of one process hold a.lock, one to write | lk1:A.Ab-14c52c2f",
             ),
-            ("two threads under a mutex", tiny(&["M:m X:a G:c U:a m:m | M:m S:a G:c U:a m:m"]), "proved | 14 | "),
+            ("two threads under a mutex", tiny(&["M:m X:a G:c U:a m:m | M:m S:a G:c U:a m:m"]), "proved | 14"),
         ],
     );
 }
@@ -142,13 +142,13 @@ fn no_deadlock() {
                 pull_and_delete("per_layer_locks"),
                 "violated | 1611 | P1 waits for child.lock for ever in `put-layer child on base`; P2 waits for base.lock for ever in `delete-layer child` | lk1:A73.B130.A-66f04cb3",
             ),
-            ("v1_24", pull_and_delete("v1_24"), "proved | 1558 | "),
+            ("v1_24", pull_and_delete("v1_24"), "proved | 1558"),
             (
                 "the other way round",
                 tiny(&["X:a X:b U:b U:a", "X:b X:a U:a U:b"]),
                 "violated | 31 | P1 waits for b.lock for ever in `X:a X:b U:b U:a`; P2 waits for a.lock for ever in `X:b X:a U:a U:b` | lk1:A.B.A-2696d8ae",
             ),
-            ("giving up on EDEADLK", tiny(&["x:a x:b U:b U:a", "x:b x:a U:a U:b"]), "proved | 31 | "),
+            ("giving up on EDEADLK", tiny(&["x:a x:b U:b U:a", "x:b x:a U:a U:b"]), "proved | 31"),
             (
                 "another goes on for ever",
                 tiny(&["X:a X:b U:b U:a", "X:b X:a U:a U:b", "*X:c U:c"]),
@@ -164,7 +164,7 @@ fn no_deadlock() {
                 tiny(&["R:m R:m r:m r:m | W:m w:m"]),
                 "violated | 15 | P1 thread 2 waits for m.mutex for ever in `W:m w:m` | lk1:A.Ab-14c52c2f",
             ),
-            ("readers beside a writer", tiny(&["R:m r:m R:m r:m | W:m w:m"]), "proved | 19 | "),
+            ("readers beside a writer", tiny(&["R:m r:m R:m r:m | W:m w:m"]), "proved | 19"),
             (
                 "a thread that locks twice",
                 tiny(&["G:c M:m M:m m:m m:m"]),
@@ -173,7 +173,7 @@ fn no_deadlock() {
             (
                 "a ring of processes that is none of threads",
                 tiny(&["X:a go:S:b+U:b U:a join", "X:b S:a U:a U:b"]),
-                "proved | 62 | ",
+                "proved | 62",
             ),
         ],
     );
@@ -279,19 +279,19 @@ fn no_data_race() {
                 status("pr_473"),
                 "violated | 2730 | `status` writes s.graphDriver while `status` reads it, in two threads of one process | lk1:A22.Ab15-0ccbf79c",
             ),
-            ("v1_24", status("v1_24"), "proved | 118 | "),
+            ("v1_24", status("v1_24"), "proved | 118"),
             (
                 "a cell",
                 tiny(&["G:c C:c | C:c"]),
                 "violated | 6 | `G:c C:c` reads c while `C:c` writes it, in two threads of one process | lk1:-14676d66",
             ),
-            ("a cell under a mutex", tiny(&["M:m G:c C:c m:m | M:m C:c m:m"]), "proved | 9 | "),
+            ("a cell under a mutex", tiny(&["M:m G:c C:c m:m | M:m C:c m:m"]), "proved | 9"),
             (
                 "a goroutine",
                 tiny(&["go:C:c C:c join"]),
                 "violated | 6 | `go:C:c C:c join` writes c while `C:c` writes it, in two threads of one process | lk1:A-771c3d8b",
             ),
-            ("a goroutine that is joined", tiny(&["go:C:c join C:c"]), "proved | 4 | "),
+            ("a goroutine that is joined", tiny(&["go:C:c join C:c"]), "proved | 4"),
         ],
     );
 }
@@ -306,8 +306,8 @@ fn no_panic() {
                 of(protocol("pr_473"), &[&[Call::ShutdownRo]]),
                 "violated | 3 | panic: invalid memory address or nil pointer dereference: s.graphDriver.Cleanup() | lk1:A8-801d1186",
             ),
-            ("pr_473 shut down after", of(protocol("pr_473"), &[&[Call::Open, Call::ShutdownRo]]), "proved | 15 | "),
-            ("v1_24 does not know it", of(protocol("v1_24"), &[&[Call::ShutdownRo]]), "proved | 2 | "),
+            ("pr_473 shut down after", of(protocol("pr_473"), &[&[Call::Open, Call::ShutdownRo]]), "proved | 15"),
+            ("v1_24 does not know it", of(protocol("v1_24"), &[&[Call::ShutdownRo]]), "proved | 2"),
             (
                 "unlock of what is free",
                 tiny(&["choose:2 m:m"]),
@@ -341,13 +341,13 @@ fn crash_safe() {
                 beside(protocol("v1_24"), exists("new")),
                 "violated | 3019 | `exists new` sees a layer that a killed process left half-made | lk1:A150.kA.B124-00eca123",
             ),
-            ("v1_24 layers", beside(protocol("v1_24"), Call::Layers), "proved | 2400 | "),
+            ("v1_24 layers", beside(protocol("v1_24"), Call::Layers), "proved | 2400"),
             (
                 "without reload",
                 of(tiny::mini_without_reload(), &[&[set_names("base", &["bar"])]]),
                 "violated | 5 | base, child was acknowledged and is gone | lk1:A8-801d1186",
             ),
-            ("a lock is dropped by a death", holds, "proved | 23 | "),
+            ("a lock is dropped by a death", holds, "proved | 23"),
         ],
     );
 }
@@ -364,13 +364,13 @@ fn ordered() {
                 pull_and_delete("per_layer_locks"),
                 "violated | 1550 | base.lock is taken while child.lock is held, and elsewhere the other way round (base.lock, then child.lock) | lk1:B130-89664c20",
             ),
-            ("v1_24", pull_and_delete("v1_24"), "proved | 1504 | "),
+            ("v1_24", pull_and_delete("v1_24"), "proved | 1504"),
             (
                 "one process, one after the other",
                 tiny(&["X:a X:b U:b U:a X:b X:a U:a U:b"]),
                 "violated | 9 | a.lock is taken while b.lock is held, and elsewhere the other way round (a.lock, then b.lock) | lk1:A5-feac6d3b",
             ),
-            ("in one order", tiny(&["X:a X:b U:b U:a", "X:a X:b U:a U:b"]), "proved | 27 | "),
+            ("in one order", tiny(&["X:a X:b U:b U:a", "X:a X:b U:a U:b"]), "proved | 27"),
         ],
     );
 }
