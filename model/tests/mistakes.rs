@@ -29,16 +29,16 @@ impl LockfileProtocol for Mistaken {}
 impl LayerStoreProtocol for Mistaken {}
 impl StoreProtocol for Mistaken {
     async fn call(&self, ctx: &Ctx, call: Call) -> Reply {
-        let cell: Cell<u32> = Cell::global("c");
+        let cell: Cell<Option<u32>> = Cell::global("c");
         match call {
             Call::Goroutine { name, .. } => match name.as_str() {
                 "hidden state" => {
                     let run = RUNS.fetch_add(1, Ordering::Relaxed);
-                    ctx.set(&cell, &run).await;
+                    ctx.set(&cell, &Some(run)).await;
                 }
                 "two at once" => {
                     let mut one = Box::pin(ctx.get(&cell));
-                    let mut two = Box::pin(ctx.set(&cell, &1));
+                    let mut two = Box::pin(ctx.set(&cell, &Some(1)));
                     std::future::poll_fn(|context| {
                         let first = one.as_mut().poll(context).is_ready();
                         let second = two.as_mut().poll(context).is_ready();
@@ -76,7 +76,7 @@ impl StoreProtocol for Mistaken {
                     std::future::pending::<()>().await;
                 }
                 "wrong type" => {
-                    ctx.set(&cell, &1).await;
+                    ctx.set(&cell, &Some(1)).await;
                     let text: Cell<String> = Cell::global("c");
                     ctx.get(&text).await;
                 }
@@ -103,16 +103,15 @@ fn mistaken(name: &str) -> System {
     system(&[common::layer("base", &[], "")], vec![speaks(entry, vec![once(&[call])])])
 }
 
-/// The error of an exploration, which is also that of the machine, run until it can go no further.
+/// The error of an exploration, which is the same one operation at a time.
 fn error_of(name: &str) -> ModelError {
     let system = mistaken(name);
-    let modes = [true, false].map(|merge| {
-        let options = Options { merge, states_max: 30_000, ..Options::default() };
-        check(&system, &[Property::Fresh], &options, &|| false).map(|report| report.findings)
-    });
-    let [Err(merged), Err(plain)] = modes else { panic!("{name}: {modes:?}") };
-    assert_eq!(merged.to_string(), plain.to_string());
-    merged
+    let run = |merge| check(&system, &[Property::Fresh], &Options { merge, ..Options::default() }, &|| false);
+    let error = run(true).expect_err(name);
+    if !name.starts_with("endless") {
+        assert_eq!(run(false).expect_err(name), error);
+    }
+    error
 }
 
 fn protocol_error(name: &str) -> ProtocolError {

@@ -1,31 +1,30 @@
 //! A contributor's own variant, as README.md shows it: one step is replaced, the rest is the release.
 
 // README: begin
-use lockproof_model::call::{Call, Fail};
+use lockproof_model::call::Call;
 use lockproof_model::ctx::Ctx;
 use lockproof_model::explore::{Options, check};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, Go, Layer, LayerStore, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use lockproof_model::protocol::{Entry, Layer, LayerStoreProtocol, Lockfile, LockfileProtocol, StoreProtocol};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::value::Datum;
 use lockproof_model::verdict::Verdict;
 
-/// Release 1.24.8, but `saveLayers` replaces the document and leaves no stamp.
+/// Release 1.24.8, but `Touch` leaves no stamp.
 #[derive(Default)]
 struct WithoutStamp;
 
-impl LockfileProtocol for WithoutStamp {}
-impl StoreProtocol for WithoutStamp {}
-impl LayerStoreProtocol for WithoutStamp {
-    async fn save_layers(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
-        if !self.locked(ctx, &store.lockfile).await {
-            return Err(Fail("layer store is not locked for writing".into()));
+impl LockfileProtocol for WithoutStamp {
+    async fn touch(&self, ctx: &Ctx, lock: &Lockfile) {
+        if !self.locked(ctx, lock).await {
+            ctx.panic::<()>("attempted to update last-writer in lockfile without the write lock").await;
         }
-        self.write_layers(ctx, store).await; // and no `self.touch(ctx, &store.lockfile).await`
-        Ok(())
+        // and no `ctx.write_stamp(&lock.path).await`
     }
 }
+impl LayerStoreProtocol for WithoutStamp {}
+impl StoreProtocol for WithoutStamp {}
 
 fn process(name: &str, script: Vec<Call>) -> Process {
     let threads = vec![Thread { script, repeat: Repeat::Times(1) }];
@@ -40,7 +39,7 @@ fn a_write_without_a_stamp_is_not_noticed() {
     let rename = Call::SetNames { id: "base".into(), names: vec!["bar".into()] };
     let system = System {
         documents: vec![(Path::new("root/vfs-layers/layers.json"), vec![base].to_value())],
-        stamped: vec![Path::new("root/vfs-layers/layers.lock")],
+        stamped: ["root/vfs-layers/layers.lock", "run/vfs-layers/mountpoints.lock"].map(Path::new).to_vec(),
         aliases: vec![],
         processes: vec![process("reader", vec![names(), names()]), process("writer", vec![rename])],
         crashes: 0,

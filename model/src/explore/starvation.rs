@@ -150,7 +150,7 @@ impl<'a, 's> Starvation<'a, 's> {
         let fairness = if strong { "strong" } else { "weak" };
         Some(Some(Lasso {
             start: members[0],
-            cycle: fair_cycle(&self.view, waiter, &members),
+            cycle: fair_cycle(&self.view, waiter, &members, strong),
             text: format!("{name} waits for {lock} for ever under {fairness} fairness"),
         }))
     }
@@ -279,18 +279,25 @@ fn is_granted_waiter(view: &View<'_, '_>, actor: usize, state: u32, edge: Edge) 
 }
 
 /// A cycle in the component that starts and ends in its first state and is fair: it passes, for each thread, a step of
-/// it or a state in which it cannot take one.
-fn fair_cycle(view: &View<'_, '_>, waiter: Waiter, members: &[u32]) -> Vec<Edge> {
+/// it or a state in which it cannot take one; under strong fairness a step of each that could be granted what it awaits.
+fn fair_cycle(view: &View<'_, '_>, waiter: Waiter, members: &[u32], strong: bool) -> Vec<Edge> {
     let start = members[0];
+    let granted = |state: &u32| {
+        let edges = view.graph.out(*state).iter().filter_map(|edge| Some((edge.actor()?, *edge)));
+        let grants = edges.filter(|(actor, edge)| is_granted_waiter(view, *actor, *state, *edge));
+        grants.map(|(actor, _)| actor).collect::<Vec<_>>()
+    };
+    let must_step: BTreeSet<usize> = if strong { members.iter().flat_map(granted).collect() } else { BTreeSet::new() };
+    let may_rest = |actor: usize, state: u32| !must_step.contains(&actor) && !view.can_move(actor, state);
     let mut open: BTreeSet<usize> = view.actors(members);
     let mut cycle: Vec<Edge> = Vec::new();
     let mut at = start;
     let settle = |open: &mut BTreeSet<usize>, state: u32, edge: Option<Edge>| {
-        open.retain(|actor| view.can_move(*actor, state) && edge.and_then(|edge| edge.actor()) != Some(*actor));
+        open.retain(|actor| !may_rest(*actor, state) && edge.and_then(|edge| edge.actor()) != Some(*actor));
     };
     settle(&mut open, at, None);
     while let Some(path) = walk(view, waiter, members, at, |state, edge| {
-        open.iter().any(|actor| !view.can_move(*actor, state) || edge.actor() == Some(*actor))
+        open.iter().any(|actor| may_rest(*actor, state) || edge.actor() == Some(*actor))
     })
     .filter(|_| !open.is_empty())
     {

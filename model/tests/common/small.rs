@@ -57,7 +57,7 @@ pub fn of_protocol(entry: Entry) -> Vec<(&'static str, System)> {
         ("three calls (D14)", of(entry, &[&[names("base"), set_names("base", &["foo", "bar"]), names("base")]])),
         ("opened", of(entry, &[&[Call::Open, exists("base"), Call::Layers]])),
         ("reader and writer", of(entry, &[&[exists("base")], &[set_names("base", &["bar"])]])),
-        ("two readers", of(entry, &[&[exists("base")], &[exists("base")]])),
+        ("two readers", of(entry, &[&[exists("base")], &[Call::Status]])),
         ("two threads, status", threads(&[&[Call::Status], &[Call::Status]])),
         ("restarted", restarted),
         ("crash in a put", crash),

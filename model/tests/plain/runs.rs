@@ -81,7 +81,7 @@ impl Plain<'_> {
             let back = reach(vec![first], |at| before.get(at).cloned().unwrap_or_default());
             let component: BTreeSet<usize> = after.intersection(&back).copied().collect();
             inside.retain(|at| !component.contains(at));
-            if component.iter().any(|at| next(at, &component).first().is_some()) {
+            if component.iter().any(|at| !next(at, &component).is_empty()) {
                 found.push(component);
             }
         }
