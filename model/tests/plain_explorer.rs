@@ -90,24 +90,27 @@ fn agree(name: &str, system: &System, states_max: usize, faults: &mut Vec<String
     Some(extent)
 }
 
-fn agree_on_all(systems: Vec<(&'static str, System)>) {
-    let mut faults = Vec::new();
+/// Returns the sums of states and moves.
+fn agree_on_all(systems: Vec<(&'static str, System)>) -> (usize, usize) {
+    let (mut faults, mut sums) = (Vec::new(), (0, 0));
     for (name, system) in systems {
         let (states, moves) =
             agree(name, &system, STATES_MAX, &mut faults).unwrap_or_else(|| panic!("{name}: too many states"));
         println!("{states:6} {moves:6} {name}");
+        sums = (sums.0 + states, sums.1 + moves);
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    sums
 }
 
 #[test]
 fn on_tiny_systems() {
-    agree_on_all(small::tiny_systems());
+    assert_eq!(agree_on_all(small::tiny_systems()), (3_538, 6_909));
 }
 
 #[test]
 fn on_small_stores() {
-    agree_on_all(small::minis());
+    assert_eq!(agree_on_all(small::minis()), (6_162, 13_510));
     agree_on_all(small::mixed());
 }
 
@@ -115,7 +118,12 @@ fn on_small_stores() {
 fn on_every_protocol() {
     for entry in protocol::all() {
         println!("{}", entry.name);
-        agree_on_all(small::of_protocol(entry));
+        let mut systems = small::of_protocol(entry);
+        if entry.name == "per_layer_locks" {
+            // Calls that are those of v1_24, and many states.
+            systems.retain(|(name, _)| *name != "reader and writer" && *name != "two readers");
+        }
+        agree_on_all(systems);
     }
 }
 
