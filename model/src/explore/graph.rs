@@ -200,6 +200,11 @@ pub(super) fn to_standstill(graph: &Graph, from: u32) -> Vec<Edge> {
     Vec::new()
 }
 
+/// What each thread that is not done stands before, in a state in which nothing can go on.
+pub(super) fn standstill(moves: &Moves<'_>, ids: &[PartId]) -> String {
+    describe(moves, ids, &threads(moves, ids).collect::<Vec<_>>())
+}
+
 fn someone_died(moves: &Moves<'_>, ids: &[PartId]) -> bool {
     let dead = |id: &PartId| moves.local(*id).life == crate::state::Life::Dead;
     ids[..ids.len() - 1].iter().any(dead)

@@ -352,12 +352,17 @@ impl Search<'_, '_> {
                     return Ok(pass(String::new()));
                 };
                 let mut steps = self.steps_to(stuck.state, None);
-                steps.extend(graph::to_standstill(graph, stuck.state));
+                let rest = graph::to_standstill(graph, stuck.state);
+                let text = match rest.last() {
+                    Some(edge) => graph::standstill(&self.moves, self.store.get(edge.target())),
+                    None => stuck.text,
+                };
+                steps.extend(rest);
                 let mut trace = self.retrace(&steps, &[], None)?;
                 if let Some(last) = trace.events.last_mut() {
-                    last.wrong = Some(stuck.text.clone());
+                    last.wrong = Some(text.clone());
                 }
-                Ok(Finding { property, verdict: Verdict::Violated, detail: stuck.text, trace: Some(trace) })
+                Ok(Finding { property, verdict: Verdict::Violated, detail: text, trace: Some(trace) })
             }
             Property::NoStarvationWeak | Property::NoStarvationStrong => {
                 let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
