@@ -118,15 +118,17 @@ impl Ctx {
     /// Performs `op`, whose outcome is a value, and reads it as a `T`. A value of another type stops the call with
     /// [`ProtocolError::WrongType`].
     async fn value<T: Datum>(&self, op: Op) -> T {
-        let what = format!("{op:?}");
-        let outcome = self.perform(op).await;
+        let outcome = self.perform(op.clone()).await;
         if let Outcome::Value(value) = &outcome
             && let Some(datum) = T::from_value(value)
         {
             return datum;
         }
-        let error =
-            ProtocolError::WrongType { what, value: format!("{outcome:?}"), wanted: std::any::type_name::<T>() };
+        let error = ProtocolError::WrongType {
+            what: format!("{op:?}"),
+            value: format!("{outcome:?}"),
+            wanted: std::any::type_name::<T>(),
+        };
         self.slot.borrow_mut().error.get_or_insert(error);
         std::future::pending().await
     }

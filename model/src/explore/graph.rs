@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::moves::{KILL, Moves, PartId, Successor};
+use super::describe::KILL;
+use super::moves::{Moves, Successor};
+use super::parts::PartId;
 use super::scc;
 use super::store::Store;
 

@@ -8,11 +8,11 @@ use crate::op::{Mode, Op};
 use crate::state::{Local, Model};
 
 /// The most operations of one local run; more do not end.
-pub const RUN_MAX: usize = 20_000;
+pub(super) const RUN_MAX: usize = 20_000;
 
 /// Whether the next operation of `thread` is nobody else's business.
 #[must_use]
-pub fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool {
+pub(super) fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool {
     let alone = local.threads.iter().enumerate().all(|(index, other)| index == thread || other.done.is_some());
     if !alone || local.threads.get(thread).is_none_or(|state| state.done.is_some()) {
         return false;
@@ -33,6 +33,6 @@ pub fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool {
 
 /// Whether `thread` is between two calls: a local run does not go past that.
 #[must_use]
-pub fn is_between_calls(local: &Local, thread: usize) -> bool {
+pub(super) fn is_between_calls(local: &Local, thread: usize) -> bool {
     local.threads.get(thread).is_none_or(|state| !state.begun)
 }

@@ -7,13 +7,16 @@
 //! fingerprint with what is needed to expand it, and leaves nothing to chance. [`Options::fingerprint`] stores 8 bytes
 //! of each state instead, for the largest searches.
 
+mod describe;
 mod graph;
-pub mod merge;
-pub mod moves;
+mod merge;
+mod moves;
+mod parts;
 mod scc;
 mod search;
 mod starvation;
 mod store;
+mod work;
 
 use crate::property::Property;
 use crate::state::Model;

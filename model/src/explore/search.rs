@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use super::describe::KILL;
 use super::graph::{Edge, Graph};
 use super::merge::{RUN_MAX, is_between_calls, is_silent};
-use super::moves::{KILL, Moves, PartId, Shown};
+use super::moves::{Moves, Shown};
+use super::parts::PartId;
 use super::starvation::Starvation;
 use super::store::{BATCH, Chunks, Store};
 use super::{Options, Report, graph};

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use rustc_hash::FxHashSet;
 
-use super::moves::PartId;
+use super::parts::PartId;
 
 /// Things that are only ever added, in chunks that are never moved: no copying when there are more of them, and no more
 /// memory than one chunk unused.
