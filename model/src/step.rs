@@ -500,7 +500,10 @@ pub fn kill(model: &Model<'_>, local: &mut Local, shared: &mut Shared, step: Ste
     if model.watched.contains(&Property::CrashSafe) {
         let call_of = |thread: usize| {
             let thread = &local.threads[thread];
-            (thread.done.is_none() && thread.begun).then(|| (*model.automaton.node(thread.node).call).clone())
+            // Who only waits for the lock has made nothing yet, even if another makes the same layer.
+            let writes = |(path, mode): &(Path, Mode)| monitor::guards_layers(path) && *mode == Mode::Exclusive;
+            (thread.done.is_none() && thread.begun && thread.holds.iter().any(writes))
+                .then(|| (*model.automaton.node(thread.node).call).clone())
         };
         monitor::killed(local, call_of, shared);
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::automaton::{Automaton, LearnError};
+use crate::call::Call;
 use crate::state::{Local, Model, Shared, State};
 use crate::value::{Instant, Mtime, Value};
 
@@ -32,8 +33,12 @@ pub fn of_local(local: &Local, automaton: &Automaton) -> BTreeSet<u64> {
         ranks_in(value, &mut ranks);
     }
     for thread in &local.threads {
-        if thread.done.is_none() {
-            ranks.extend(&automaton.node(thread.node).times);
+        match &thread.done {
+            Some(value) => ranks_in(value, &mut ranks),
+            None => ranks.extend(&automaton.node(thread.node).times),
+        }
+        if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref() {
+            ranks_in(arguments, &mut ranks);
         }
     }
     ranks
@@ -44,6 +49,9 @@ pub fn of_local(local: &Local, automaton: &Automaton) -> BTreeSet<u64> {
 pub fn of_shared(shared: &Shared) -> BTreeSet<u64> {
     let mut ranks: BTreeSet<u64> = shared.mtimes.values().copied().collect();
     ranks.insert(shared.clock);
+    for value in shared.documents.values() {
+        ranks_in(value, &mut ranks);
+    }
     ranks
 }
 
@@ -87,9 +95,14 @@ pub fn rename_local(model: &mut Model<'_>, local: &mut Local, renaming: &Renamin
     for value in Arc::make_mut(&mut local.memory).cells.values_mut() {
         *value = value.map_leaves(&rename);
     }
-    for thread in local.threads.iter_mut().filter(|thread| thread.done.is_none()) {
-        if !model.automaton.node(thread.node).times.is_empty() {
-            thread.node = model.automaton.renamed(thread.node, &rename)?;
+    for thread in &mut local.threads {
+        if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_mut().map(Arc::make_mut) {
+            *arguments = arguments.map_leaves(&rename);
+        }
+        match &mut thread.done {
+            Some(value) => *value = value.map_leaves(&rename),
+            None if model.automaton.node(thread.node).times.is_empty() => {}
+            None => thread.node = model.automaton.renamed(thread.node, &rename)?,
         }
     }
     Ok(())
@@ -99,6 +112,9 @@ pub fn rename_local(model: &mut Model<'_>, local: &mut Local, renaming: &Renamin
 pub fn rename_shared(shared: &mut Shared, renaming: &Renaming) {
     let new = |rank: u64| renaming.get(&rank).copied().unwrap_or(rank);
     shared.clock = new(shared.clock);
+    for value in shared.documents.values_mut() {
+        *value = value.map_leaves(&|leaf| rename_leaf(renaming, leaf));
+    }
     for rank in shared.mtimes.values_mut() {
         *rank = new(*rank);
     }
