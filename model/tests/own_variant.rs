@@ -49,3 +49,12 @@ fn a_write_without_a_stamp_is_not_noticed() {
     assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while it was [bar]");
 }
 // README: end
+
+/// What README.md shows is this file.
+#[test]
+fn the_readme_shows_this_variant() {
+    let (readme, here) = (include_str!("../../README.md"), include_str!("own_variant.rs"));
+    let begin = here.find("// README: begin\n").expect("a beginning") + "// README: begin\n".len();
+    let end = here.find("// README: end").expect("an end");
+    assert!(readme.contains(&format!("```rust\n{}```\n", &here[begin..end])));
+}
