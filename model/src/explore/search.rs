@@ -200,6 +200,11 @@ impl Search<'_, '_> {
                 continue;
             }
             let successors = self.moves.successors(ids, at, 0)?;
+            // What was learned on the way belongs to this move, whether or not it is taken alone.
+            if let Some(first) = successors.clone().next().filter(|_| !self.moves.shown.is_empty()) {
+                let edge = Edge::new(at, self.moves.info(ids[at]).actions[0].thread, self.moves.successor(first));
+                self.note_shown(number, Some(edge));
+            }
             let seen = |number: u32| {
                 let successor = self.moves.successor(number);
                 successor.granted > 0 || successor.visible()
