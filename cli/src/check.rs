@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use lockproof_model::machine::Pending;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::step::ModelError;
@@ -21,7 +22,7 @@ use crate::engine::{Limits, groups};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{real, select};
+use crate::{real, rerun, select};
 
 /// A scenario under a protocol.
 struct Job<'s> {
@@ -65,6 +66,8 @@ impl Job<'_> {
 struct Checked {
     row: Row,
     trace: Option<Trace>,
+    /// What each thread stands before at the end of the trace.
+    pending: Vec<Pending>,
     processes: Vec<String>,
 }
 
@@ -166,8 +169,12 @@ fn check(job: &Job<'_>, limits: &Limits, args: &CheckArgs) -> Result<Vec<Checked
         for finding in report.findings {
             let row = job.row(&finding, &report.extent, seconds, report.collision_max);
             let real = if args.no_real { None } else { real::confirm(&system, &finding, &row) };
-            checked.push(Checked { row, trace: finding.trace, processes: processes.clone() });
-            checked.extend(real.map(|row| Checked { row, trace: None, processes: Vec::new() }));
+            let pending = match &finding.trace {
+                Some(trace) => rerun::run(&system, &trace.schedule(), &[]).map_err(failed)?.pending,
+                None => Vec::new(),
+            };
+            checked.push(Checked { row, trace: finding.trace, pending, processes: processes.clone() });
+            checked.extend(real.map(|row| Checked { row, trace: None, pending: Vec::new(), processes: Vec::new() }));
         }
     }
     // In the order of the scenario's file.
@@ -189,7 +196,7 @@ fn trace(text: &mut String, checked: &Checked, args: &CheckArgs, output: &Output
     if !row.detail.is_empty() {
         let _ = writeln!(text, "{}", row.detail);
     }
-    let detail = Detail { verbose: args.verbose };
+    let detail = Detail { verbose: args.verbose, pending: &checked.pending };
     let _ = write!(text, "\n{}\n", columns(trace, &checked.processes, detail, output.style()));
     if let Some(schedule) = &row.schedule {
         let _ = writeln!(text, "  lockproof replay {} -p {} --schedule {schedule}", row.scenario, row.protocol);
