@@ -69,6 +69,8 @@ struct Checked {
     /// What each thread stands before at the end of the trace.
     pending: Vec<Pending>,
     processes: Vec<String>,
+    /// At most so probably the search that this is the first verdict of missed a state.
+    missed_max: Option<f64>,
 }
 
 pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
             trace(&mut text, checked, args, output);
         }
     }
+    let missed: Vec<f64> = checked.iter().filter_map(|checked| checked.missed_max).collect();
     let rows: Vec<Row> = checked.into_iter().map(|checked| checked.row).collect();
     text.push_str(&match args.format {
         ReportFormat::Table => table::table(&rows, output.style()),
@@ -91,6 +94,13 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
         ReportFormat::Junit => junit::report(&rows),
         ReportFormat::Markdown => markdown::report(&rows),
     });
+    if args.format == ReportFormat::Table && !missed.is_empty() {
+        let _ = writeln!(
+            text,
+            "fingerprints of states: one was missed with a probability of at most {:.1e}; --exact keeps whole states",
+            missed.iter().sum::<f64>().min(1.0)
+        );
+    }
     output.print(&text)?;
     Ok(rows.iter().all(|row| row.as_expected))
 }
@@ -166,6 +176,7 @@ fn check(job: &Job<'_>, limits: &Limits, args: &CheckArgs) -> Result<Vec<Checked
         let started = Instant::now();
         let report = limits.check(&system, &properties).map_err(failed)?;
         let seconds = started.elapsed().as_secs_f64();
+        let mut missed_max = report.collision_max;
         for finding in report.findings {
             let row = job.row(&finding, &report.extent, seconds, report.collision_max);
             let real = if args.no_real { None } else { real::confirm(&system, &finding, &row) };
@@ -173,8 +184,15 @@ fn check(job: &Job<'_>, limits: &Limits, args: &CheckArgs) -> Result<Vec<Checked
                 Some(trace) => rerun::run(&system, &trace.schedule(), &[]).map_err(failed)?.pending,
                 None => Vec::new(),
             };
-            checked.push(Checked { row, trace: finding.trace, pending, processes: processes.clone() });
-            checked.extend(real.map(|row| Checked { row, trace: None, pending: Vec::new(), processes: Vec::new() }));
+            let missed_max = missed_max.take();
+            checked.push(Checked { row, trace: finding.trace, pending, processes: processes.clone(), missed_max });
+            checked.extend(real.map(|row| Checked {
+                row,
+                trace: None,
+                pending: Vec::new(),
+                processes: Vec::new(),
+                missed_max: None,
+            }));
         }
     }
     // In the order of the scenario's file.
