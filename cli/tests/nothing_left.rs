@@ -85,3 +85,18 @@ fn kill_9_of_a_check_leaves_nothing() {
         until("no directory is left", || entries(temporary.path()).is_empty());
     }
 }
+
+/// While it explores, nothing asks for the signal: it ends at once.
+#[test]
+fn ctrl_c_of_a_check_ends_it_at_once() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let temporary = tempfile::tempdir().expect("a folder");
+    let check = ["check", "writer-starvation", "-p", "pr_473", "--no-merge", "--no-real", "--time-max", "30s"];
+    let (mut child, _) = start(&check, temporary.path(), 0);
+    std::thread::sleep(Duration::from_millis(500));
+    signal("INT", child.id());
+    let interrupted = Instant::now();
+    assert_eq!(child.wait().expect("an end").signal(), Some(2), "a shell says 130");
+    assert!(interrupted.elapsed() < Duration::from_secs(5));
+    assert!(entries(temporary.path()).is_empty());
+}
