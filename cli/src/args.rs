@@ -22,6 +22,43 @@ Examples:
 
 Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
 
+const CHECK: &str = "\
+Examples:
+  lockproof check                                     everything
+  lockproof check abba-layer-locks -p per_layer_locks -v
+  lockproof check my-race.toml --property fresh       a file of your own, one property
+  lockproof check --quiet --format junit > checks.xml for a build server
+  lockproof check writer-starvation --memory-max 2G --time-max 5m
+
+A search that reaches a limit is `cut`: it is never as expected, unless a file expects it.
+Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
+
+const LIST: &str = "\
+Examples:
+  lockproof list
+  lockproof list --format json | jq -r '.scenarios[].name'";
+
+const SHOW: &str = "\
+Examples:
+  lockproof show writer-starvation
+  lockproof show writer-starvation --toml > mine.toml    begin a scenario of your own";
+
+const REPLAY: &str = "\
+Examples:
+  lockproof replay abba-layer-locks -p per_layer_locks --schedule lk1:…
+  lockproof replay writer-starvation -p v1_24 --schedule lk1:… --rounds 50   a lasso, 50 times
+
+`lockproof check` prints the schedule below each trace. A schedule belongs to one scenario and one protocol.
+Exit status: 0 model and reality agree, 1 they part, 2 wrong use: the schedule is damaged, or not possible.";
+
+const STRESS: &str = "\
+Examples:
+  lockproof stress writer-starvation -p v1_24 --for 10s --again
+  lockproof stress parallel-pulls -p per_layer_locks --for 1m --format json
+
+What is measured differs from run to run, and proves nothing: that is what `check` is for.
+Exit status: 0 it ran, 1 a process panicked or could not be run, 2 wrong use.";
+
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
 #[command(name = "lockproof", version, after_help = EXAMPLES, propagate_version = true)]
@@ -38,14 +75,19 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check scenarios in the model, and show what was found on real processes.
+    #[command(after_help = CHECK)]
     Check(CheckArgs),
     /// List the scenarios that are built in.
+    #[command(after_help = LIST)]
     List(ListArgs),
     /// Show a scenario: where it comes from, who does what, what is expected.
+    #[command(after_help = SHOW)]
     Show(ShowArgs),
     /// Run a schedule again, in the model and by real processes.
+    #[command(after_help = REPLAY)]
     Replay(ReplayArgs),
     /// Let the processes of a scenario run freely, and measure waits and overtakes.
+    #[command(after_help = STRESS)]
     Stress(StressArgs),
     /// Print completions for a shell.
     Completions {
@@ -114,10 +156,10 @@ pub(crate) struct CheckArgs {
     /// The table alone, no traces.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// In traces, also what happens inside a process: mutexes, cells, clocks.
+    /// In traces, also what happens inside a process (mutexes, cells, clocks), and locks that have no part in it.
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Keep whole states, so that a proof is no matter of probability.
+    /// Keep whole states, so that a proof is no matter of probability; this is the default.
     #[arg(long, conflicts_with = "fingerprint")]
     pub(crate) exact: bool,
     /// Keep fingerprints of states: less memory, and a bound on the chance of a collision is printed.
@@ -183,7 +225,7 @@ pub(crate) struct ReplayArgs {
     /// How often real processes go round the cycle of a lasso.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// Also what happens inside a process: mutexes, cells, clocks.
+    /// Also what happens inside a process (mutexes, cells, clocks), and locks that have no part in it.
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use lockproof_model::machine::Pending;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::step::ModelError;
@@ -21,7 +22,7 @@ use crate::engine::{Limits, groups};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{real, select};
+use crate::{real, rerun, select};
 
 /// A scenario under a protocol.
 struct Job<'s> {
@@ -65,7 +66,11 @@ impl Job<'_> {
 struct Checked {
     row: Row,
     trace: Option<Trace>,
+    /// What each thread stands before at the end of the trace.
+    pending: Vec<Pending>,
     processes: Vec<String>,
+    /// At most so probably the search that this is the first verdict of missed a state.
+    missed_max: Option<f64>,
 }
 
 pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
@@ -81,6 +86,7 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
             trace(&mut text, checked, args, output);
         }
     }
+    let missed: Vec<f64> = checked.iter().filter_map(|checked| checked.missed_max).collect();
     let rows: Vec<Row> = checked.into_iter().map(|checked| checked.row).collect();
     text.push_str(&match args.format {
         ReportFormat::Table => table::table(&rows, output.style()),
@@ -88,6 +94,13 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
         ReportFormat::Junit => junit::report(&rows),
         ReportFormat::Markdown => markdown::report(&rows),
     });
+    if args.format == ReportFormat::Table && !missed.is_empty() {
+        let _ = writeln!(
+            text,
+            "fingerprints of states: one was missed with a probability of at most {:.1e}; --exact keeps whole states",
+            missed.iter().sum::<f64>().min(1.0)
+        );
+    }
     output.print(&text)?;
     Ok(rows.iter().all(|row| row.as_expected))
 }
@@ -163,11 +176,23 @@ fn check(job: &Job<'_>, limits: &Limits, args: &CheckArgs) -> Result<Vec<Checked
         let started = Instant::now();
         let report = limits.check(&system, &properties).map_err(failed)?;
         let seconds = started.elapsed().as_secs_f64();
+        let mut missed_max = report.collision_max;
         for finding in report.findings {
             let row = job.row(&finding, &report.extent, seconds, report.collision_max);
             let real = if args.no_real { None } else { real::confirm(&system, &finding, &row) };
-            checked.push(Checked { row, trace: finding.trace, processes: processes.clone() });
-            checked.extend(real.map(|row| Checked { row, trace: None, processes: Vec::new() }));
+            let pending = match &finding.trace {
+                Some(trace) => rerun::run(&system, &trace.schedule(), &[]).map_err(failed)?.pending,
+                None => Vec::new(),
+            };
+            let missed_max = missed_max.take();
+            checked.push(Checked { row, trace: finding.trace, pending, processes: processes.clone(), missed_max });
+            checked.extend(real.map(|row| Checked {
+                row,
+                trace: None,
+                pending: Vec::new(),
+                processes: Vec::new(),
+                missed_max: None,
+            }));
         }
     }
     // In the order of the scenario's file.
@@ -189,7 +214,7 @@ fn trace(text: &mut String, checked: &Checked, args: &CheckArgs, output: &Output
     if !row.detail.is_empty() {
         let _ = writeln!(text, "{}", row.detail);
     }
-    let detail = Detail { verbose: args.verbose };
+    let detail = Detail { verbose: args.verbose, pending: &checked.pending };
     let _ = write!(text, "\n{}\n", columns(trace, &checked.processes, detail, output.style()));
     if let Some(schedule) = &row.schedule {
         let _ = writeln!(text, "  lockproof replay {} -p {} --schedule {schedule}", row.scenario, row.protocol);

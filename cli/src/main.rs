@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod real;
 mod replay;
+mod rerun;
 mod select;
 mod stress;
 mod units;

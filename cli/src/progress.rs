@@ -70,15 +70,18 @@ impl Drop for Progress {
 fn draw(work: &Mutex<Work>, total: usize, stopped: &mpsc::Receiver<()>) {
     let started = Instant::now();
     let mut wait = PATIENCE;
-    let mut drawn = false;
+    let mut drawn = String::new();
     while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
         wait = PERIOD;
         let line = line(&work.lock().unwrap_or_else(PoisonError::into_inner), total, started.elapsed());
         let width = terminal_size_of(io::stderr()).map_or(80, |(Width(width), _)| usize::from(width));
         let line: String = line.chars().take(width.saturating_sub(1)).collect();
-        drawn = write!(io::stderr().lock(), "\r\x1b[2K{line}").is_ok();
+        // Terminals that record, and people, are spared the same picture again.
+        if line != drawn && write!(io::stderr().lock(), "\r\x1b[2K{line}").is_ok() {
+            drawn = line;
+        }
     }
-    if drawn {
+    if !drawn.is_empty() {
         let _ = write!(io::stderr().lock(), "\r\x1b[2K");
     }
 }

@@ -7,10 +7,12 @@ use lockproof_harness::Harness;
 use lockproof_harness::replay::{ReplayOptions, ReplayReport};
 use lockproof_model::property::Property;
 use lockproof_model::system::System;
+use lockproof_model::value::Value;
 use lockproof_model::verdict::{Finding, Verdict};
 use lockproof_reports::Row;
 
 use crate::error::CliError;
+use crate::units;
 
 /// What the real processes are called in reports.
 pub(crate) const ENGINE: &str = "processes";
@@ -64,8 +66,8 @@ pub(crate) fn replay(
 }
 
 /// What real processes did with a schedule, for people: where they parted from the model, what each call returned,
-/// what shows of each property, what the kernel says of those who wait.
-pub(crate) fn describe(report: &ReplayReport, system: &System) -> String {
+/// what shows of each of these properties, what the kernel says of those who wait.
+pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Property]) -> String {
     let name = |process: u8| system.processes.get(usize::from(process)).map_or("?", |process| process.name.as_str());
     let mut text = format!("By real processes: {} steps", report.steps.len());
     match &report.parted {
@@ -75,35 +77,57 @@ pub(crate) fn describe(report: &ReplayReport, system: &System) -> String {
             let _ = writeln!(text, "  the model: {}\n  reality:   {}", parted.model, parted.real);
         }
     }
-    for made in &report.calls {
+    for (line, times) in in_a_row(report.calls.iter().map(|made| {
         let returned = match &made.ended {
+            Some((_, Ok(Value::Nil))) => "returned".to_owned(),
             Some((_, Ok(value))) => format!("returned {}", lockproof_model::monitor::show(value)),
             Some((_, Err(fail))) => format!("failed: {fail}"),
             None => "did not return".into(),
         };
-        let _ = writeln!(text, "  {} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call);
+        format!("  {} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call)
+    })) {
+        let times = if times > 1 { format!(", {times} times in a row") } else { String::new() };
+        let _ = writeln!(text, "{line}{times}");
     }
-    for property in Property::ALL {
-        let shown = report.shows(property);
-        if shown.is_seen() {
-            let _ = writeln!(text, "  {property}: {}", shown.text());
-        }
+    for property in properties {
+        let shown = report.shows(*property);
+        let (mark, not) = if shown.is_seen() == (*property == Property::ParallelReads) {
+            ("✓", if shown.is_seen() { "" } else { "no violation: " })
+        } else {
+            ("✗", "")
+        };
+        let _ = writeln!(text, "{mark} {property}: {not}{}", shown.text());
     }
     if let Some(kernel) = &report.kernel {
-        let _ = writeln!(text, "  those who wait really waited for {:?}; the kernel says:", kernel.waited);
+        let _ = writeln!(
+            text,
+            "Those who wait really waited, for {}. The kernel's own account:",
+            units::time(kernel.waited)
+        );
         for lock in &kernel.lines {
-            let _ = writeln!(text, "    {}", lock.line);
+            let _ = writeln!(text, "  {}", lock.line);
         }
         for (process, pid, request) in &kernel.requests {
-            let end = if request.granted { "was granted" } else { "was not granted" };
-            let _ = writeln!(
-                text,
-                "    {} (pid {pid}): {} times EDEADLK for {}, {end}",
-                name(*process),
-                request.deadlocks,
-                request.file
-            );
+            let end = if request.granted { "granted" } else { "not granted" };
+            let refused = match request.deadlocks {
+                0 => String::new(),
+                1 => "; answered EDEADLK once".to_owned(),
+                times => format!("; answered EDEADLK {times} times"),
+            };
+            let _ = writeln!(text, "  {} (pid {pid}) asked for {}: {end}{refused}", name(*process), request.file);
         }
     }
     text
+}
+
+/// Lines, each with how often it comes in a row.
+fn in_a_row(lines: impl Iterator<Item = String>) -> Vec<(String, usize)> {
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        match counted.last_mut().filter(|(last, _)| *last == line) {
+            Some((_, times)) => *times += 1,
+            None => counted.push((line, 1)),
+        }
+    }
+    counted
 }

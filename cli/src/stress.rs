@@ -13,6 +13,7 @@ use crate::args::{Format, StressArgs};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::select;
+use crate::units::time;
 
 /// Whether nobody panicked. That somebody waits, or a call fails, is what one wants to see.
 pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> {
@@ -26,19 +27,29 @@ pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> 
         .stress(&system, &StressOptions::lasting(args.duration))
         .map_err(|error| CliError::Real(Box::new(error)))?;
     output.print(&match args.format {
-        Format::Table => table(&report),
+        Format::Table => table(&report, &scenario.name, &args.protocol),
         Format::Json => json(&report, &scenario.name, &args.protocol),
     })?;
     Ok(report.processes.iter().all(|process| process.panics.is_empty()))
 }
 
-fn table(report: &StressReport) -> String {
-    let mut text = format!("ran freely for {}\n", time(report.lasted));
+fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
+    let mut text = format!("{scenario} under {protocol} ran freely for {}\n", time(report.lasted));
+    let waits = report.processes.iter().flat_map(|process| &process.waits);
+    let width = waits.map(|wait| lock(&wait.file.0, wait.mode).len()).max().unwrap_or(0);
     for process in &report.processes {
-        let calls = format!("{} calls, {:.0} a second", process.calls, process.calls_per_second);
-        let _ = writeln!(text, "\n{}: {calls}, {} runs", process.name, process.runs);
+        let s = |number: u64| if number == 1 { "" } else { "s" };
+        let (calls, runs) = (process.calls, process.runs);
+        let rate = process.calls_per_second;
+        let _ = writeln!(
+            text,
+            "\n{}: {calls} call{}, {rate:.0} a second, in {runs} run{}",
+            process.name,
+            s(calls),
+            s(runs)
+        );
         for (failure, times) in &process.failures {
-            let _ = writeln!(text, "  failed {times} times: {failure}");
+            let _ = writeln!(text, "  failed {times}×: {failure}");
         }
         for panic in &process.panics {
             let _ = writeln!(text, "  panic: {panic}");
@@ -46,14 +57,14 @@ fn table(report: &StressReport) -> String {
         if !process.waits.is_empty() {
             let _ = writeln!(
                 text,
-                "  {:<36} {:>9} {:>9} {:>9} {:>9} {:>14} {:>8}",
-                "lock", "grants", "p50", "p99", "max", "overtaken max", "EDEADLK"
+                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
+                "lock", "grants", "p50", "p99", "max", "overtaken", "EDEADLK"
             );
         }
         for wait in &process.waits {
             let _ = writeln!(
                 text,
-                "  {:<36} {:>9} {:>9} {:>9} {:>9} {:>14} {:>8}",
+                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
                 lock(&wait.file.0, wait.mode),
                 wait.grants(),
                 time(wait.wait_at(0.5)),
@@ -73,23 +84,13 @@ fn table(report: &StressReport) -> String {
             );
         }
     }
+    text.push_str("\nwaits from request to grant; overtaken: the most grants to others in one wait\n");
     text
 }
 
 /// `R(root/vfs-layers/layers.lock)`.
 fn lock(file: &str, mode: Mode) -> String {
     format!("{}({file})", if mode == Mode::Shared { "R" } else { "W" })
-}
-
-/// Three digits and a unit.
-fn time(time: Duration) -> String {
-    let nanoseconds = time.as_nanos();
-    match nanoseconds {
-        0..1_000 => format!("{nanoseconds} ns"),
-        1_000..1_000_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
-        _ => format!("{:.1} s", time.as_secs_f64()),
-    }
 }
 
 #[derive(Serialize)]
@@ -178,16 +179,5 @@ impl<'a> MeasuredWait<'a> {
             overtakes_max: wait.overtakes.max(),
             edeadlk: wait.deadlocks,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_unit_that_fits() {
-        let shown = [17, 1_700, 1_700_000, 1_700_000_000].map(|nanoseconds| time(Duration::from_nanos(nanoseconds)));
-        assert_eq!(shown, ["17 ns", "1.7 µs", "1.7 ms", "1.7 s"]);
     }
 }

@@ -46,9 +46,26 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     parsed.ok_or_else(|| "a size is wanted here, such as 512M, 2G".into())
 }
 
+/// Three digits and a unit.
+pub(crate) fn time(time: Duration) -> String {
+    let nanoseconds = time.as_nanos();
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_a_unit_that_fits() {
+        let shown = [17, 1_700, 1_700_000, 1_700_000_000].map(|nanoseconds| time(Duration::from_nanos(nanoseconds)));
+        assert_eq!(shown, ["17 ns", "1.7 µs", "1.7 ms", "1.7 s"]);
+    }
 
     #[test]
     fn times_sizes_and_counts_are_read_with_their_units() {

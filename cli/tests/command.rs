@@ -1,23 +1,10 @@
 //! The command as its user meets it: what it prints, and its exit status.
 
-use std::process::{Command, Output, Stdio};
+mod common;
 
-fn lockproof(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lockproof"))
-        .args(arguments)
-        .env_remove("NO_COLOR")
-        .env("COLUMNS", "100")
-        .output()
-        .expect("our own command")
-}
+use std::process::{Command, Stdio};
 
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("UTF-8")
-}
+use common::{lockproof, stderr, stdout};
 
 #[test]
 fn a_mistyped_scenario_is_wrong_use_and_the_right_one_is_named() {
@@ -81,6 +68,24 @@ fn the_help_has_examples_and_the_exit_status() {
     let output = lockproof(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn each_subcommand_has_examples_that_name_what_exists() {
+    let names = stdout(&lockproof(&["list"]));
+    for subcommand in ["check", "list", "show", "replay", "stress"] {
+        let output = lockproof(&[subcommand, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = stdout(&output);
+        let (_, examples) = help.split_once("Examples:").expect("examples");
+        for line in examples.lines().filter(|line| line.trim_start().starts_with("lockproof ")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words[1], subcommand, "{line}");
+            let scenario = words.get(2).filter(|word| word.contains('-') && !word.starts_with('-'));
+            let is_known = |name: &&&str| names.lines().any(|line| line.split(' ').next() == Some(**name));
+            assert!(scenario.is_none_or(|name| name.ends_with(".toml") || is_known(&name)), "{line}");
+        }
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn judge_answer(call: &Call, reply: &Reply, answers: &BTreeSet<Reply>) -> Op
     }
     let was: Vec<String> = answers.iter().map(show_reply).collect();
     let said = show_reply(reply);
-    Some((Property::Fresh, format!("`{call}` returns {said}, but all the while it was {}", was.join(" or "))))
+    Some((Property::Fresh, format!("`{call}` returns {said}, but all the while the answer was {}", was.join(" or "))))
 }
 
 /// A reply as people read it.

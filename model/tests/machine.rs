@@ -21,7 +21,7 @@ fn run_alone(protocol: &str) -> (usize, Vec<String>) {
 
 #[test]
 fn the_read_only_cache_of_the_pull_request_is_stale() {
-    let stale = "`names base` returns [foo], but all the while it was [foo, bar]".to_string();
+    let stale = "`names base` returns [foo], but all the while the answer was [foo, bar]".to_string();
     assert_eq!(run_alone("v1_24"), (365, vec![]));
     assert_eq!(run_alone("pr_473"), (320, vec![stale]));
     assert_eq!(run_alone("one_way_upgrade"), (338, vec![]));

@@ -12,8 +12,10 @@
 
 use std::fmt::Write as _;
 
+use lockproof_model::machine::Pending;
 use lockproof_model::trace::Trace;
 
+use crate::fold::fold;
 use crate::story::{Item, Kind, Story, tell};
 use crate::style::{Style, Tone};
 use crate::summary;
@@ -28,15 +30,20 @@ const GAP: usize = 2;
 
 /// What of a trace is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Detail {
-    /// Also what happens inside a process: mutexes, plain cells, probes, temporary files, clocks.
+pub struct Detail<'a> {
+    /// Also what happens inside a process (mutexes, plain cells, probes, temporary files, clocks), and locks and
+    /// documents that have no part in what goes wrong.
     pub verbose: bool,
+    /// What each thread stands before at the end, if that is known: it is told of those that cannot go on, and of those
+    /// that race.
+    pub pending: &'a [Pending],
 }
 
 /// The trace; `processes` are their names, in order. The last lines say who still waits and how much was left out.
 #[must_use]
-pub fn columns(trace: &Trace, processes: &[String], detail: Detail, style: Style) -> String {
-    let story = tell(trace, processes, detail.verbose);
+pub fn columns(trace: &Trace, processes: &[String], detail: Detail<'_>, style: Style) -> String {
+    let mut story = tell(trace, detail.pending, processes, detail.verbose);
+    let on_the_way = if detail.verbose { 0 } else { fold(&mut story) };
     let page = Page::new(&story, style);
     let mut out = String::new();
     page.heading(&mut out, &story);
@@ -57,8 +64,8 @@ pub fn columns(trace: &Trace, processes: &[String], detail: Detail, style: Style
             page.sentence(&mut out, "", &format!("at the end {waiting}"), Tone::Doubt);
         }
     }
-    if story.folded > 0 {
-        page.sentence(&mut out, "", &format!("({})", summary::folded(story.folded)), Tone::Faint);
+    if story.folded + on_the_way > 0 {
+        page.sentence(&mut out, "", &format!("({})", summary::folded(story.folded, on_the_way)), Tone::Faint);
     }
     out
 }
@@ -225,91 +232,43 @@ mod tests {
     fn the_stale_read_of_the_discussion() {
         insta::assert_snapshot!(plain(&traces::stale_read(), &["podman"], 100), @r#"
           step  podman
-             1  ▶ open
-            12  W(graph) granted, U(graph)
-            40  W(images) granted
-            43  reads images.json: nothing
-            47  U(images)
-            60  W(ctrs) granted
-            63  reads containers.json: nothing
-            67  U(ctrs)
-            72  ◀ done
+             1  ▶ open … ◀ done
             73  ▶ names foo
-            77  W(graph) granted, U(graph)
             96  reads layers.json: [base]
             98  s.roLayerStore := #2
-           103  W(graph) granted, U(graph)
            117  R(layers) granted
            124  Modified? yes: stamp(layers) is s1, seen for the first time
            127  reads layers.json: [base]
            129  finds [base] in #2.cache
-           134  R(images) granted
-           141  Modified? stamp(images) was never written
-           142  reads images.json: nothing
-           148  R(ctrs) granted
-           155  Modified? stamp(ctrs) was never written
-           156  reads containers.json: nothing
-           160  U(ctrs)
-           166  U(images)
            172  U(layers)
            175  ◀ error: ErrLayerUnknown
            176  ▶ put-layer foo on base
-           180  W(graph) granted, U(graph)
            202  reads layers.json: [base]
-           208  R(mounts) granted
-           211  reads mountpoints.json: nothing
-           219  U(mounts)
            223  s.layerStore := #3
-           228  W(graph) granted, U(graph)
            242  W(layers) granted
            249  Modified? unchanged: stamp(layers) is s1
-           256  R(mounts) granted
-           263  Modified? stamp(mounts) was never written
-           266  U(mounts)
            270  reads layers.json: [base]
-           276  R(mounts) granted
-           279  reads mountpoints.json: nothing
-           288  U(mounts)
-           296  W(ctrs) granted
-           303  Modified? stamp(ctrs) was never written
-           304  reads containers.json: nothing
-           313  W(mounts) granted
            322  layers.json := [base, foo]
            327  stamp(layers) → s2
-           332  mountpoints.json := []
-           333  reads mountpoints.json: []
-           339  stamp(mounts) → s3
-           343  U(mounts)
-           349  U(ctrs)
            355  U(layers)
            358  ◀ foo
            359  ▶ names foo
-           363  W(graph) granted, U(graph)
-           379  W(graph) granted, U(graph)
            393  R(layers) granted
            400  Modified? unchanged: stamp(layers) is s2
            403  finds [base] in #2.cache
-           408  R(images) granted
-           415  Modified? stamp(images) was never written
-           416  reads images.json: nothing
-           422  R(ctrs) granted
-           429  Modified? stamp(ctrs) was never written
-           430  reads containers.json: nothing
-           434  U(ctrs)
-           440  U(images)
            446  U(layers)
         ✗  449  ◀ error: ErrLayerUnknown
         ✗ names foo failed with ErrLayerUnknown, but foo was there from before the call to its end
-        (376 steps inside the processes are not shown)
+        (not shown: 376 steps inside the processes, 47 on locks that have no part in this; -v shows all)
         "#);
     }
 
     #[test]
     fn everything_is_told_where_it_is_asked_for() {
         let trace = traces::stale_read();
-        let detail = Detail { verbose: true };
+        let detail = Detail { verbose: true, ..Detail::default() };
         let text = columns(&trace, &["podman".into()], detail, Style::PLAIN);
-        let steps = tell(&trace, &[], true).items.into_iter().map(|item| item.step);
+        let steps = tell(&trace, &[], &[], true).items.into_iter().map(|item| item.step);
         assert_eq!(steps.collect::<BTreeSet<usize>>().len(), trace.events.len());
         assert!(!text.contains("not shown"));
         let first: String = text.lines().take(24).map(|line| format!("{line}\n")).collect();
@@ -326,7 +285,7 @@ mod tests {
            8  W-locks storage.lock:rwMutex
            9  locks storage.lock:stateMutex
           10  gets storage.lock:state: nil
-          11  begins a round of F_SETLKW
+          11  begins a round of F_SETLKW (1)
           12  W(graph) granted
           13  storage.lock:state := [1, yes, yes, no]
           14  unlocks storage.lock:stateMutex
@@ -353,7 +312,7 @@ mod tests {
         ✗    6  │                                 W(a) refused (EDEADLK), held by pull
         ✗ pull and delete wait for each other for ever
         at the end pull waits for W(b), kept from it by delete (W)
-        (2 steps inside the processes are not shown)
+        (not shown: 2 steps inside the processes; -v shows all)
         "#);
     }
 
@@ -396,7 +355,7 @@ mod tests {
         ✗ the layer y of b is lost
              8  ◀ error: ErrLayerUnknown                                          │
              9  ☠ panics: calling Unlock on\nunlocked lock                        │
-        (1 step inside the process is not shown)
+        (not shown: 1 step inside the process; -v shows all)
         "#);
     }
 
@@ -424,7 +383,7 @@ mod tests {
             10  │                              U(layers), the process keeps    │
                 │                                it                            │
         at the end podman.T3 waits for W(layers), kept from it by T1 (R)
-        (3 steps inside the processes are not shown)
+        (not shown: 3 steps inside the processes; -v shows all)
         "#);
     }
 
@@ -465,7 +424,7 @@ mod tests {
                 │                            held by pull
         ✗ pull and delete wait for each other for ever
         at the end pull waits for W(b), kept from it by delete (W)
-        (2 steps inside the processes are not shown)
+        (not shown: 2 steps inside the processes; -v shows all)
         "#);
     }
 
@@ -480,7 +439,9 @@ mod tests {
         for trace in traces::all() {
             for width in 0..140 {
                 for verbose in [false, true] {
-                    let draw = |color| columns(&trace, &names, Detail { verbose }, Style { color, width });
+                    let draw = |color| {
+                        columns(&trace, &names, Detail { verbose, ..Detail::default() }, Style { color, width })
+                    };
                     let text = draw(false);
                     assert!(!text.contains('\u{1b}'));
                     for line in text.lines() {

@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod columns;
+mod fold;
 pub mod json;
 pub mod junit;
 mod ledger;
+mod look;
 pub mod markdown;
 pub mod mermaid;
 mod names;

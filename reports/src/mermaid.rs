@@ -12,7 +12,7 @@ use crate::story::{Item, Kind, Story, tell};
 /// The diagram, without the fence that Markdown wants around it.
 #[must_use]
 pub fn diagram(trace: &Trace, processes: &[String]) -> String {
-    let story = tell(trace, processes, false);
+    let story = tell(trace, &[], processes, false);
     let mut out = String::from("sequenceDiagram\n");
     for (lane, name) in story.lanes.iter().enumerate() {
         let _ = writeln!(out, "    participant L{lane} as {}", escape(name));
@@ -40,7 +40,7 @@ const FILES: &str = "F";
 fn write_item(out: &mut String, item: &Item, story: &Story, indent: &str) {
     let (lane, text) = (item.lane, escape(&item.text));
     let mark = if item.wrong && item.kind != Kind::Wrong { "✗ " } else { "" };
-    let _ = match (item.kind, item.on_files) {
+    let _ = match (item.kind, item.file.is_some()) {
         (Kind::Wrong, _) => writeln!(out, "{indent}Note over {}: ✗ {text}", everyone(story)),
         (Kind::Waits, true) => writeln!(out, "{indent}L{lane}-x{FILES}: {mark}{text}"),
         (Kind::Step | Kind::Inner, true) => writeln!(out, "{indent}L{lane}->>{FILES}: {mark}{text}"),

@@ -83,6 +83,14 @@ pub(crate) fn nth(thread: u8) -> String {
     format!("T{}", u32::from(thread) + 1)
 }
 
+/// A cell for people, without the directories of a lock file: `layers.lock:lw`, `lockfiles[layers.lock]`, `#2.cache`.
+pub(crate) fn cell_name(cell: &CellName) -> String {
+    let name = cell.to_string();
+    let (head, path) = name.split_once('[').map_or(("", name.as_str()), |(head, path)| (head, path));
+    let bracket = if head.is_empty() { "" } else { "[" };
+    clean(&format!("{head}{bracket}{}", path.rsplit('/').next().unwrap_or(path))).into_owned()
+}
+
 /// `R` or `W`.
 pub(crate) fn letter(mode: Mode) -> char {
     match mode {

@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockproof_model::call::Call;
+use lockproof_model::machine::Pending;
 use lockproof_model::op::{CellName, LockResult, Mode, Note, Op, Outcome, Path};
 use lockproof_model::trace::{Effect, Event, Trace};
 use lockproof_model::value::{Stamp, Value};
 
 use crate::ledger::{Ledger, racing};
-use crate::names::{Lane, Names, lane, letter, nth, rw_mutex_of};
+use crate::look::{Look, alike, changes, file_of};
+use crate::names::{Lane, Names, cell_name, lane, letter, rw_mutex_of};
 use crate::text::clean;
 use crate::values;
 
@@ -43,8 +45,10 @@ pub(crate) struct Item {
     pub(crate) step: usize,
     pub(crate) kind: Kind,
     pub(crate) text: String,
-    /// Whether it is an operation on a lock file or a document.
-    pub(crate) on_files: bool,
+    /// The lock file that it is an operation on, or that protects the document that it is one on.
+    pub(crate) file: Option<Path>,
+    /// Whether it gives a document other contents.
+    pub(crate) changes: bool,
     /// Whether its event is where it goes wrong.
     pub(crate) wrong: bool,
     /// The lock that it is the grant of, so that a release right after it can join it.
@@ -63,12 +67,17 @@ pub(crate) struct Story {
     pub(crate) is_lasso: bool,
     /// How many steps are not told.
     pub(crate) folded: usize,
-    /// Who still waits at the end, or all through the cycle: `reader waits for W(layers), held by writer (R)`.
+    /// Who still waits at the end, or all through the cycle: `reader waits for W(layers), held by writer (R)`; and who
+    /// stands before what is not possible, or races.
     pub(crate) waiting: Vec<String>,
+    /// The lock files that those are kept from.
+    pub(crate) contended: BTreeSet<Path>,
+    /// Whether two threads of one process take part.
+    pub(crate) shares_memory: bool,
 }
 
-/// Tells a trace; of steps inside a process only with `verbose`.
-pub(crate) fn tell(trace: &Trace, processes: &[String], verbose: bool) -> Story {
+/// Tells a trace; of steps inside a process only with `verbose`. `pending` is what each thread stands before at the end.
+pub(crate) fn tell(trace: &Trace, pending: &[Pending], processes: &[String], verbose: bool) -> Story {
     let names = Names::new(trace, processes);
     let all: Vec<&Event> = trace.events.iter().chain(&trace.cycle).collect();
     let lanes = names.lanes();
@@ -90,12 +99,23 @@ pub(crate) fn tell(trace: &Trace, processes: &[String], verbose: bool) -> Story 
         teller.event(trace.events.len() + index, event);
     }
     let busy: BTreeSet<Lane> = trace.cycle.iter().map(lane).collect();
-    let waiting = teller.ledger.waiting.iter().filter(|(lane, _)| !busy.contains(lane));
-    let waiting = waiting.map(|(&lane, op)| teller.still_waiting(lane, op)).collect();
+    let stuck: Vec<_> = teller.ledger.waiting.iter().filter(|(lane, _)| !busy.contains(lane)).collect();
+    let look = teller.look();
+    let mut waiting: Vec<String> = stuck.iter().map(|&(&lane, op)| look.still_waiting(lane, op)).collect();
+    let mut contended: BTreeSet<Path> = stuck.iter().filter_map(|(_, op)| file_of(op)).cloned().collect();
+    if trace.cycle.is_empty() {
+        let blamed = trace.events.last().filter(|last| last.wrong.is_some()).map(lane);
+        for one in pending {
+            if let Some(text) = look.standing(one, pending, blamed) {
+                contended.extend(one.op.as_ref().and_then(file_of).cloned());
+                waiting.push(text);
+            }
+        }
+    }
     let (mut cycle, mut folded) = (teller.items, teller.folded);
     if cycle.is_empty() && !trace.cycle.is_empty() {
         // All of the cycle is inside a process: that is what there is to tell.
-        cycle = tell(trace, processes, true).cycle;
+        cycle = tell(trace, pending, processes, true).cycle;
         folded -= trace.cycle.len();
     }
     Story {
@@ -104,6 +124,8 @@ pub(crate) fn tell(trace: &Trace, processes: &[String], verbose: bool) -> Story 
         is_lasso: !trace.cycle.is_empty(),
         folded,
         waiting,
+        contended,
+        shares_memory: lanes.windows(2).any(|pair| pair[0].0 == pair[1].0),
         lanes: lanes.iter().map(|&lane| names.lane(lane)).collect(),
     }
 }
@@ -132,6 +154,10 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
+    fn look(&self) -> Look<'_> {
+        Look { names: self.names, ledger: &self.ledger }
+    }
+
     fn event(&mut self, index: usize, event: &Event) {
         let lane = lane(event);
         let wrong = event.wrong.is_some();
@@ -140,7 +166,8 @@ impl Teller<'_> {
             step: index + 1,
             kind,
             text,
-            on_files: false,
+            file: None,
+            changes: false,
             wrong,
             granted: None,
         };
@@ -157,7 +184,9 @@ impl Teller<'_> {
                 }
                 _ => None,
             };
-            items.push(Item { on_files: event.op.as_ref().is_some_and(is_on_files), granted, ..item(kind, text) });
+            let file = event.op.as_ref().and_then(file_of).cloned();
+            let changes = event.op.as_ref().is_some_and(changes);
+            items.push(Item { file, changes, granted, ..item(kind, text) });
         } else {
             self.folded += 1;
         }
@@ -196,7 +225,7 @@ impl Teller<'_> {
             (None, _) => (Kind::Died, format!("☠ {} is killed", self.names.process(lane.0))),
             (Some(Op::Panic { message }), _) => (Kind::Died, format!("☠ panics: {}", clean(message))),
             (Some(_), Effect::Died) => (Kind::Died, format!("☠ {} is dead", self.names.process(lane.0))),
-            (Some(op), Effect::Waits) => (Kind::Waits, self.waits(lane, op)),
+            (Some(op), Effect::Waits) => (Kind::Waits, self.look().waits(lane, op)),
             (Some(op), Effect::Done(outcome)) => self.done(lane, op, outcome, event.call.as_ref()),
         }
     }
@@ -258,10 +287,10 @@ impl Teller<'_> {
         let lock = self.names.held(file, mode);
         match outcome {
             Outcome::Locked(LockResult::WouldBlock) => {
-                (Kind::Waits, format!("{lock} refused (EAGAIN){}", self.held_by(lane.0, file, mode)))
+                (Kind::Waits, format!("{lock} refused (EAGAIN){}", self.look().held_by(lane.0, file, mode)))
             }
             Outcome::Locked(LockResult::Deadlock) => {
-                (Kind::Waits, format!("{lock} refused (EDEADLK){}", self.held_by(lane.0, file, mode)))
+                (Kind::Waits, format!("{lock} refused (EDEADLK){}", self.look().held_by(lane.0, file, mode)))
             }
             _ => {
                 self.threads.entry(lane).or_default().granted.insert(file.clone());
@@ -302,11 +331,7 @@ impl Teller<'_> {
     fn replaced(&self, path: &Path, base: &Value, value: &Value) -> String {
         let contents = |value| values::contents(path, value);
         let mut text = format!("{} := {}", clean(path.file_name()), contents(value));
-        // A document that does not exist and an empty one are alike to a writer.
-        let same = |a: &Value, b: &Value| {
-            a == b || [a, b].iter().all(|v| matches!(v, Value::Nil) || **v == Value::List(Vec::new()))
-        };
-        if let Some(before) = self.ledger.document(path).filter(|before| !same(before, base)) {
+        if let Some(before) = self.ledger.document(path).filter(|before| !alike(before, base)) {
             text = format!("{text}, made from {} but it held {}", contents(base), contents(before));
         }
         text
@@ -365,74 +390,6 @@ impl Teller<'_> {
         }
         texts
     }
-
-    /// `W(layers) waits for reader`.
-    fn waits(&self, lane: Lane, op: &Op) -> String {
-        let (what, whom) = self.wait(lane, op);
-        if whom.is_empty() { format!("{what} waits") } else { format!("{what} waits for {}", whom.join(" and ")) }
-    }
-
-    /// `reader waits for W(layers), held by writer`.
-    fn still_waiting(&self, lane: Lane, op: &Op) -> String {
-        let (what, whom) = self.wait(lane, op);
-        let held = if whom.is_empty() { String::new() } else { format!(", kept from it by {}", whom.join(" and ")) };
-        format!("{} waits for {what}{held}", self.names.lane(lane))
-    }
-
-    /// What is waited for, and whom.
-    fn wait(&self, lane: Lane, op: &Op) -> (String, Vec<String>) {
-        let with_mode = |name: String, mode| format!("{name} ({})", letter(mode));
-        match op {
-            Op::Lock { file, mode, .. } => {
-                let holders = self.ledger.holders(lane.0, file, *mode);
-                let whom = holders.into_iter().map(|(process, held)| with_mode(self.names.process(process), held));
-                (self.names.held(file, *mode), whom.collect())
-            }
-            Op::MutexLock { mutex } => {
-                let holders = self.ledger.mutex_holders(lane, mutex, Mode::Exclusive);
-                (cell_name(mutex), holders.into_iter().map(|(thread, _)| nth(thread)).collect())
-            }
-            Op::RwLock { mutex, mode } => {
-                let holders = self.ledger.mutex_holders(lane, mutex, *mode);
-                let what = rw_mutex_of(mutex).map(|path| self.names.held(&path, *mode));
-                let whom = holders.into_iter().map(|(thread, held)| with_mode(nth(thread), held)).collect();
-                (what.unwrap_or_else(|| format!("{}({})", letter(*mode), cell_name(mutex))), whom)
-            }
-            Op::Join { thread } => (format!("goroutine {thread}"), Vec::new()),
-            _ => ("a step".to_owned(), Vec::new()),
-        }
-    }
-
-    fn held_by(&self, process: u8, file: &Path, mode: Mode) -> String {
-        let holders = self.ledger.holders(process, file, mode);
-        let names: Vec<String> = holders.into_iter().map(|(other, _)| self.names.process(other)).collect();
-        if names.is_empty() { String::new() } else { format!(", held by {}", names.join(" and ")) }
-    }
-}
-
-/// Whether an operation is one on a lock file or a document.
-fn is_on_files(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Lock { .. }
-            | Op::Close { .. }
-            | Op::Probe { .. }
-            | Op::ReadStamp { .. }
-            | Op::WriteStamp { .. }
-            | Op::Read { .. }
-            | Op::WriteTemp { .. }
-            | Op::Sync { .. }
-            | Op::Rename { .. }
-            | Op::Mtime { .. }
-    )
-}
-
-/// A cell for people, without the directories of a lock file: `layers.lock:lw`, `lockfiles[layers.lock]`, `#2.cache`.
-fn cell_name(cell: &CellName) -> String {
-    let name = cell.to_string();
-    let (head, path) = name.split_once('[').map_or(("", name.as_str()), |(head, path)| (head, path));
-    let bracket = if head.is_empty() { "" } else { "[" };
-    clean(&format!("{head}{bracket}{}", path.rsplit('/').next().unwrap_or(path))).into_owned()
 }
 
 #[cfg(test)]
@@ -441,7 +398,7 @@ mod tests {
     use crate::traces::{close, done, granted, lock, value};
 
     fn texts(events: Vec<Event>) -> Vec<String> {
-        let story = tell(&Trace { events, cycle: Vec::new() }, &[], false);
+        let story = tell(&Trace { events, cycle: Vec::new() }, &[], &[], false);
         story.items.into_iter().map(|item| item.text).collect()
     }
 
@@ -495,7 +452,7 @@ mod tests {
     fn a_cycle_inside_a_process_is_told() {
         let round = Op::LoopHead { label: "retry".into(), values: Value::Nil };
         let trace = Trace { events: vec![done(0, round.clone())], cycle: vec![done(0, round)] };
-        let story = tell(&trace, &[], false);
+        let story = tell(&trace, &[], &[], false);
         assert_eq!((story.items.len(), story.folded), (0, 1));
         assert_eq!(story.cycle[0].text, "begins a round of retry");
     }

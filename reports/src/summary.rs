@@ -53,12 +53,20 @@ pub fn line(rows: &[Row]) -> String {
     parts.join("; ")
 }
 
-/// How many steps were left out, for the foot of a trace.
-pub(crate) fn folded(number: usize) -> String {
-    match number {
-        1 => "1 step inside the process is not shown".to_owned(),
-        number => format!("{} steps inside the processes are not shown", grouped(number as u64)),
-    }
+/// How much was left out, for the foot of a trace: steps inside processes, and locks and documents on the way.
+pub(crate) fn folded(inside: usize, on_the_way: usize) -> String {
+    let inside = match inside {
+        0 => None,
+        1 => Some("1 step inside the process".to_owned()),
+        number => Some(format!("{} steps inside the processes", grouped(number as u64))),
+    };
+    let on_the_way = match on_the_way {
+        0 => None,
+        1 => Some("1 on a lock that has no part in this".to_owned()),
+        number => Some(format!("{} on locks that have no part in this", grouped(number as u64))),
+    };
+    let all: Vec<String> = inside.into_iter().chain(on_the_way).collect();
+    format!("not shown: {}; -v shows all", all.join(", "))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ fn wrong(message: &str, event: Event) -> Event {
     Event { wrong: Some(message.into()), ..event }
 }
 
-fn thread(thread: u8, event: Event) -> Event {
+pub(crate) fn thread(thread: u8, event: Event) -> Event {
     Event { step: Step::Run { process: event.step.process(), thread, branch: 0 }, ..event }
 }
 
