@@ -77,6 +77,7 @@ impl Scenario {
         if !self.layers.is_empty() {
             documents.push((store.layers.path, self.layers.to_value()));
             stamped.push(store.lockfile.path);
+            stamped.extend(store.mounts_lockfile.map(|mounts| mounts.path));
         }
         let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
         System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }
