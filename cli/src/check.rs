@@ -212,7 +212,7 @@ fn trace(text: &mut String, checked: &Checked, args: &CheckArgs, output: &Output
     let Some(trace) = checked.trace.as_ref().filter(|_| real::is_a_showing(row.property, &row.verdict)) else { return };
     let _ = writeln!(text, "{} under {}: {} {}", row.scenario, row.protocol, row.property, row.verdict.name());
     if !row.detail.is_empty() {
-        let _ = writeln!(text, "{}", row.detail);
+        output.wrap(text, "", &row.detail);
     }
     let detail = Detail { verbose: args.verbose, pending: &checked.pending };
     let _ = write!(text, "\n{}\n", columns(trace, &checked.processes, detail, output.style()));
@@ -220,7 +220,7 @@ fn trace(text: &mut String, checked: &Checked, args: &CheckArgs, output: &Output
         let _ = writeln!(text, "  lockproof replay {} -p {} --schedule {schedule}", row.scenario, row.protocol);
     }
     for remark in row.remarks.iter().filter_map(|id| remark(id)) {
-        let _ = writeln!(text, "  {} ({}): {}", remark.id, remark.who, remark.said);
+        output.wrap(text, "  ", &format!("{} ({}): {}", remark.id, remark.who, remark.said));
     }
     text.push('\n');
 }

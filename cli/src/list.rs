@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use lockproof_model::call::Call;
 use lockproof_model::system::Repeat;
+use lockproof_reports::Style;
 use lockproof_scenarios::{Kind, Scenario, remark};
 use serde::Serialize;
 
@@ -30,19 +31,26 @@ struct Entry<'a> {
 pub(crate) fn list(args: &ListArgs, output: &Output) -> Result<bool, CliError> {
     let scenarios = select::all()?;
     let text = match args.format {
-        Format::Table => table(scenarios),
+        Format::Table => table(scenarios, output),
         Format::Json => json(scenarios),
     };
     output.print(&text)?;
     Ok(true)
 }
 
-fn table(scenarios: &[Scenario]) -> String {
+/// A line for each; on a terminal, as many as it needs.
+fn table(scenarios: &[Scenario], output: &Output) -> String {
     let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for scenario in scenarios {
         let remarks: Vec<&str> = remarks(scenario).collect();
-        let _ = writeln!(text, "{:width$}  {} ({})", scenario.name, scenario.title, remarks.join(", "));
+        let about = format!("{} ({})", scenario.title, remarks.join(", "));
+        let room =
+            if output.is_for_people() { output.style().width.saturating_sub(width + 2).max(20) } else { usize::MAX };
+        for (index, line) in lockproof_reports::wrap(&about, room, 0).iter().enumerate() {
+            let name = if index == 0 { scenario.name.as_str() } else { "" };
+            let _ = writeln!(text, "{name:width$}  {line}");
+        }
     }
     text
 }
@@ -72,20 +80,25 @@ impl<'a> Entry<'a> {
 
 pub(crate) fn show(args: &ShowArgs, output: &Output) -> Result<bool, CliError> {
     let scenario = select::scenario(&args.scenario)?;
-    output.print(&if args.toml { scenario.text.clone() } else { describe(&scenario) })?;
+    output.print(&if args.toml { scenario.text.clone() } else { describe(&scenario, output) })?;
     Ok(true)
 }
 
-fn describe(scenario: &Scenario) -> String {
+fn describe(scenario: &Scenario, output: &Output) -> String {
     let mut text = format!("{}: {}\n", scenario.name, scenario.title);
-    if !scenario.about.is_empty() {
-        let _ = write!(text, "\n{}\n", scenario.about);
+    let room = output.style().width.clamp(Style::WIDTH_MIN, Style::PLAIN.width);
+    for paragraph in scenario.about.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
+        text.push('\n');
+        for line in lockproof_reports::wrap(&paragraph.split_whitespace().collect::<Vec<_>>().join(" "), room, 0) {
+            text.push_str(&line);
+            text.push('\n');
+        }
     }
     text.push('\n');
     for cite in &scenario.cites {
         match remark(cite) {
             Some(remark) => {
-                let _ = writeln!(text, "  {} ({}): {}", remark.id, remark.who, remark.said);
+                output.wrap(&mut text, "  ", &format!("{} ({}): {}", remark.id, remark.who, remark.said));
             }
             None => {
                 let _ = writeln!(text, "  {cite}");

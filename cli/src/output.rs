@@ -56,6 +56,21 @@ impl Output {
         Style { color: self.in_color(io::stdout().is_terminal()), width }
     }
 
+    /// Whether stdout is a terminal, so that a line that does not fit had better be broken.
+    pub(crate) fn is_for_people(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Adds a sentence in lines that fit, each after `indent`; all but the first a little further in.
+    pub(crate) fn wrap(&self, text: &mut String, indent: &str, sentence: &str) {
+        let width = self.style().width.max(Style::WIDTH_MIN);
+        for line in lockproof_reports::wrap(sentence, width - indent.len(), 4) {
+            text.push_str(indent);
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+
     /// Prints to stdout. That nobody reads any more (`lockproof | head`) is no error.
     pub(crate) fn print(&self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();

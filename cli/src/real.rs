@@ -12,6 +12,7 @@ use lockproof_model::verdict::{Finding, Verdict};
 use lockproof_reports::Row;
 
 use crate::error::CliError;
+use crate::output::Output;
 use crate::units;
 
 /// What the real processes are called in reports.
@@ -67,7 +68,7 @@ pub(crate) fn replay(
 
 /// What real processes did with a schedule, for people: where they parted from the model, what each call returned,
 /// what shows of each of these properties, what the kernel says of those who wait.
-pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Property]) -> String {
+pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Property], output: &Output) -> String {
     let name = |process: u8| system.processes.get(usize::from(process)).map_or("?", |process| process.name.as_str());
     let mut text = format!("By real processes: {} steps", report.steps.len());
     match &report.parted {
@@ -84,10 +85,10 @@ pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Pro
             Some((_, Err(fail))) => format!("failed: {fail}"),
             None => "did not return".into(),
         };
-        format!("  {} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call)
+        format!("{} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call)
     })) {
         let times = if times > 1 { format!(", {times} times in a row") } else { String::new() };
-        let _ = writeln!(text, "{line}{times}");
+        output.wrap(&mut text, "  ", &format!("{line}{times}"));
     }
     for property in properties {
         let shown = report.shows(*property);
@@ -96,7 +97,7 @@ pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Pro
         } else {
             ("✗", "")
         };
-        let _ = writeln!(text, "{mark} {property}: {not}{}", shown.text());
+        output.wrap(&mut text, "", &format!("{mark} {property}: {not}{}", shown.text()));
     }
     if let Some(kernel) = &report.kernel {
         let _ = writeln!(

@@ -25,6 +25,6 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<bool, CliError> 
         return Ok(true);
     }
     let report = real::replay(&system, &args.schedule, args.rounds)?;
-    output.print(&format!("\n{}", real::describe(&report, &system, &scenario.properties)))?;
+    output.print(&format!("\n{}", real::describe(&report, &system, &scenario.properties, output)))?;
     Ok(report.parted.is_none())
 }

@@ -1,11 +1,12 @@
 //! `stress`: the processes of a scenario, running freely.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
 use lockproof_harness::stress::{ProcessReport, StressOptions, StressReport, WaitReport};
-use lockproof_model::op::Mode;
+use lockproof_model::op::{Mode, Path};
 use lockproof_model::system::Repeat;
 use serde::Serialize;
 
@@ -35,8 +36,14 @@ pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> 
 
 fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
     let mut text = format!("{scenario} under {protocol} ran freely for {}\n", time(report.lasted));
-    let waits = report.processes.iter().flat_map(|process| &process.waits);
-    let width = waits.map(|wait| lock(&wait.file.0, wait.mode).len()).max().unwrap_or(0);
+    let waits = || report.processes.iter().flat_map(|process| &process.waits);
+    let files: BTreeSet<&Path> = waits().map(|wait| &wait.file).collect();
+    let lock = |file: &Path, mode: Mode| {
+        let is_alone = files.iter().filter(|other| other.file_name() == file.file_name()).count() <= 1;
+        let letter = if mode == Mode::Shared { "R" } else { "W" };
+        format!("{letter}({})", if is_alone { file.file_name() } else { file.0.as_str() })
+    };
+    let width = waits().map(|wait| lock(&wait.file, wait.mode).len()).max().unwrap_or(0);
     for process in &report.processes {
         let s = |number: u64| if number == 1 { "" } else { "s" };
         let (calls, runs) = (process.calls, process.runs);
@@ -65,7 +72,7 @@ fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
             let _ = writeln!(
                 text,
                 "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
-                lock(&wait.file.0, wait.mode),
+                lock(&wait.file, wait.mode),
                 wait.grants(),
                 time(wait.wait_at(0.5)),
                 time(wait.wait_at(0.99)),
@@ -78,7 +85,7 @@ fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
             let _ = writeln!(
                 text,
                 "  still waits for {} after {}, passed by {} others",
-                lock(&waiting.file.0, waiting.mode),
+                lock(&waiting.file, waiting.mode),
                 time(Duration::from_nanos(waiting.wait_ns)),
                 waiting.overtakes
             );
@@ -86,11 +93,6 @@ fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
     }
     text.push_str("\nwaits from request to grant; overtaken: the most grants to others in one wait\n");
     text
-}
-
-/// `R(root/vfs-layers/layers.lock)`.
-fn lock(file: &str, mode: Mode) -> String {
-    format!("{}({file})", if mode == Mode::Shared { "R" } else { "W" })
 }
 
 #[derive(Serialize)]

@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::fs;
-
 use common::{command, json, lockproof, says, schedule, stderr, steady};
 
 fn replay(scenario: &str, protocol: &str, property: &str, more: &[&str]) -> String {
@@ -12,25 +10,32 @@ fn replay(scenario: &str, protocol: &str, property: &str, more: &[&str]) -> Stri
     says(&[&arguments[..], more].concat(), 0)
 }
 
+/// `text` with its lines joined, for sentences that may be broken between any two words.
+fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn a_stale_read_is_seen_again() {
     let text = replay("stale-ro-cache-after-rw-write", "pr_473", "fresh", &[]);
     let real = text.split("By real processes").nth(1).expect("real processes");
-    insta::assert_snapshot!(steady(real));
+    // Joined: where a line is broken depends on the length of a process id.
+    insta::assert_snapshot!(steady(&joined(real)));
 }
 
-/// Where the kernel says little in `/proc/locks` (some sandboxes show nothing there), only the refusals are counted.
+/// Both ask at the end of the trace: which of them the kernel lets wait, and which it refuses, is the kernel's choice.
 #[test]
 fn a_deadlock_is_seen_by_the_kernels_account() {
     let text = replay("abba-layer-locks", "per_layer_locks", "no-deadlock", &[]);
     let account = text.split("The kernel's own account").nth(1).expect("an account");
-    if fs::read_to_string("/proc/locks").is_ok() {
-        assert_eq!(account.matches("->").count(), 1, "one blocked entry: {text}");
-    }
-    let refused = account.lines().find(|line| line.contains("EDEADLK")).expect("refusals");
-    assert!(refused.contains("delete") && refused.contains("a.lock: not granted; answered EDEADLK"), "{text}");
-    let times: u32 = refused.split(' ').rev().nth(1).expect("a number").parse().expect("a number");
-    assert!(times > 1, "{text}");
+    assert_eq!(account.matches("->").count(), 1, "one blocked entry: {text}");
+    let asked: Vec<&str> = account.lines().filter(|line| line.contains("asked for")).collect();
+    let refused: Vec<&&str> = asked.iter().filter(|line| line.contains("EDEADLK")).collect();
+    assert_eq!((asked.len(), refused.len()), (2, 1), "one is refused, the other waits: {text}");
+    assert!(asked.iter().all(|line| line.contains(": not granted")), "{text}");
+    let times = refused[0].split(' ').rev().nth(1).and_then(|times| times.parse::<u32>().ok());
+    assert!(times.is_some_and(|times| times > 1), "an unbroken series: {text}");
+    assert!(text.contains("at the end pull waits for W(b), kept from it by delete (W)"), "{text}");
     assert!(text.contains("at the end delete stands before W(a), kept from it by pull (R)"), "{text}");
 }
 
@@ -38,7 +43,7 @@ fn a_deadlock_is_seen_by_the_kernels_account() {
 fn a_lasso_is_gone_round_as_often_as_asked() {
     let steps = |rounds: &str| {
         let text = replay("writer-starvation", "v1_24", "no-starvation-weak", &["--rounds", rounds]);
-        assert!(text.contains(&format!("{rounds} rounds")), "{text}");
+        assert!(joined(&text).contains(&format!("{rounds} rounds")), "{text}");
         let real = text.split("By real processes: ").nth(1).expect("real processes");
         assert!(real.contains("each as in the model") && real.contains("✗ no-starvation-weak"), "{text}");
         real.split(' ').next().expect("a number").parse::<usize>().expect("a number")
@@ -52,7 +57,7 @@ fn a_lasso_is_gone_round_as_often_as_asked() {
 fn a_data_race_shows_the_two_accesses() {
     let text = replay("graphlock-scope-race", "pr_473", "no-data-race", &[]);
     assert!(text.contains("daemon.T1 stands before a write of s.roLayerStore"), "{text}");
-    assert!(text.contains("thread 1 writes s.roLayerStore and thread 2 reads it"), "{text}");
+    assert!(joined(&text).contains("thread 1 writes s.roLayerStore and thread 2 reads it"), "{text}");
 }
 
 #[test]
@@ -104,5 +109,5 @@ fn a_stress_for_people_fits_in_80_columns() {
     assert_eq!(output.status.code(), Some(0));
     let text = common::stdout(&output);
     let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
-    assert!(widest <= 98 && text.contains("p99"), "{widest}: {text}");
+    assert!(widest <= 80 && text.contains("p99"), "{widest}: {text}");
 }

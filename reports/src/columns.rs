@@ -334,7 +334,8 @@ mod tests {
         │ ✗    6  │                               │                  U(layers)
         │ ✗    6  │                               │                  ◀ [base]
         │ ✗ writer waits for W(layers) for ever, though it is fair
-        │ all the while writer waits for W(layers), kept from it by reader (R)
+        │ all the while writer waits for W(layers), kept from it by reader (R); in each round it is granted
+        │   to others 2 times
         └─────────────────────────────────────────────────────────────────────────────
         "#);
     }
@@ -405,7 +406,8 @@ mod tests {
         │ ✗    6  other reader  ◀ [base]
         │ ✗ writer waits for W(layers) for ever, though it is fair
         │ all the while writer waits for W(layers), kept from it by
-        │   reader (R)
+        │   reader (R); in each round it is granted to others 2
+        │   times
         └───────────────────────────────────────────────────────────
         "#);
     }

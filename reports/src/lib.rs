@@ -27,3 +27,4 @@ mod values;
 
 pub use row::Row;
 pub use style::Style;
+pub use text::wrap;

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_comment() {
         insta::assert_snapshot!(report(&samples::surprising()), @r#"
-        **2 unexpected of 18 verdicts; 1 cut short; 20 978 states; 2 606 schedules run one by one; 2.2 s**
+        **2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one by one; 1.8 s of work**
 
         | scenario | property | v1\_24 | pr\_473 | one\_way\_upgrade | per\_layer\_locks | copy\_then\_unlock |
         | --- | --- | --- | --- | --- | --- | --- |
@@ -135,7 +135,7 @@ mod tests {
         rows[2].schedule = Some("lk1:``A".into());
         let text = report(&rows[2..3]);
         insta::assert_snapshot!(text, @r#"
-        **1 unexpected of 1 verdict; 1 234 states; 0.1 s**
+        **1 unexpected of 1 verdict; 1 234 states; 0.1 s of work**
 
         | scenario | property | one\_way\_upgrade |
         | --- | --- | --- |

@@ -131,7 +131,7 @@ mod tests {
                 L2->>F: ✗ U(layers)
                 Note over L2: ✗ ◀ [base]
                 Note over L0,F: ✗ writer waits for W(layers) for ever, though it is fair
-                Note over L0,F: all the while writer waits for W(layers), kept from it by reader (R)
+                Note over L0,F: all the while writer waits for W(layers), kept from it by reader (R)#59; in each round it is granted to others 2 times
             end
         "#);
     }

@@ -101,7 +101,10 @@ pub(crate) fn tell(trace: &Trace, pending: &[Pending], processes: &[String], ver
     let busy: BTreeSet<Lane> = trace.cycle.iter().map(lane).collect();
     let stuck: Vec<_> = teller.ledger.waiting.iter().filter(|(lane, _)| !busy.contains(lane)).collect();
     let look = teller.look();
-    let mut waiting: Vec<String> = stuck.iter().map(|&(&lane, op)| look.still_waiting(lane, op)).collect();
+    let mut waiting: Vec<String> = Vec::new();
+    for &(&lane, op) in &stuck {
+        waiting.push(format!("{}{}", look.still_waiting(lane, op), passed(&trace.cycle, op)));
+    }
     let mut contended: BTreeSet<Path> = stuck.iter().filter_map(|(_, op)| file_of(op)).cloned().collect();
     if trace.cycle.is_empty() {
         let blamed = trace.events.last().filter(|last| last.wrong.is_some()).map(lane);
@@ -127,6 +130,20 @@ pub(crate) fn tell(trace: &Trace, pending: &[Pending], processes: &[String], ver
         contended,
         shares_memory: lanes.windows(2).any(|pair| pair[0].0 == pair[1].0),
         lanes: lanes.iter().map(|&lane| names.lane(lane)).collect(),
+    }
+}
+
+/// How often others are granted in a cycle what `op` waits for.
+fn passed(cycle: &[Event], op: &Op) -> String {
+    let Op::Lock { file: wanted, .. } = op else { return String::new() };
+    let granted = cycle.iter().filter(|event| {
+        matches!(&event.op, Some(Op::Lock { file, .. }) if file == wanted)
+            && event.effect == Effect::Done(Outcome::Locked(LockResult::Granted))
+    });
+    match granted.count() {
+        0 => String::new(),
+        1 => "; in each round it is granted to others once".to_owned(),
+        times => format!("; in each round it is granted to others {times} times"),
     }
 }
 

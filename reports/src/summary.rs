@@ -1,5 +1,7 @@
 //! The last line: how many verdicts, which of them surprise, and what it cost.
 
+use std::collections::BTreeSet;
+
 use lockproof_model::verdict::Verdict;
 
 use crate::row::Row;
@@ -21,7 +23,7 @@ pub fn count(rows: &[Row]) -> Count {
     Count { as_expected, unexpected: rows.len() - as_expected }
 }
 
-/// One line without colour: `41 verdicts, all as expected; 12 345 states; 3.2 s`.
+/// One line without colour: `41 verdicts, all as expected; 12 345 states; 3.2 s of work`, which several cores share.
 #[must_use]
 pub fn line(rows: &[Row]) -> String {
     let Count { unexpected, .. } = count(rows);
@@ -38,9 +40,12 @@ pub fn line(rows: &[Row]) -> String {
     if cut > 0 {
         parts.push(format!("{cut} cut short"));
     }
-    let (states, schedules) = rows.iter().fold((0_u64, 0_u64), |(states, schedules), row| {
-        (states.saturating_add(row.states), schedules.saturating_add(row.schedules))
-    });
+    let (mut states, mut schedules, mut seconds) = (0_u64, 0_u64, 0.0);
+    for row in searches(rows) {
+        states = states.saturating_add(row.states);
+        schedules = schedules.saturating_add(row.schedules);
+        seconds += row.seconds;
+    }
     if states > 0 {
         parts.push(counted(states, "state"));
     }
@@ -48,9 +53,20 @@ pub fn line(rows: &[Row]) -> String {
         parts.push(format!("{} run one by one", counted(schedules, "schedule")));
     }
     if !rows.is_empty() {
-        parts.push(duration(rows.iter().map(|row| row.seconds).sum()));
+        parts.push(format!("{} of work", duration(seconds)));
     }
     parts.join("; ")
+}
+
+/// One row of each search: a search that judged several properties says of each how many states it saw in all, and how
+/// long it took.
+fn searches(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    let mut seen = BTreeSet::new();
+    rows.iter().filter(move |row| {
+        let search = (&row.scenario, &row.protocol, &row.engine, row.states, row.schedules, row.seconds.to_bits());
+        // Real processes are run for each property anew.
+        row.states == 0 || seen.insert(search)
+    })
 }
 
 /// How much was left out, for the foot of a trace: steps inside processes, and locks and documents on the way.
@@ -78,15 +94,21 @@ mod tests {
     fn a_line_says_what_surprises_and_what_it_cost() {
         let lines = |rows: &[Row]| line(rows);
         assert_eq!(lines(&[]), "nothing was checked");
-        assert_eq!(lines(&samples::expected()), "16 verdicts, all as expected; 19 744 states; 2.0 s");
+        assert_eq!(lines(&samples::expected()), "16 verdicts, all as expected; 14 808 states; 1.5 s of work");
         assert_eq!(
             lines(&samples::surprising()),
-            "2 unexpected of 18 verdicts; 1 cut short; 20 978 states; 2 606 schedules run one by one; 2.2 s"
+            "2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one by one; 1.8 s of work"
         );
         let free = Row { expected: None, ..samples::expected().remove(0) };
-        assert_eq!(lines(std::slice::from_ref(&free)), "1 verdict, nothing was expected of them; 1 234 states; 0.1 s");
+        assert_eq!(
+            lines(std::slice::from_ref(&free)),
+            "1 verdict, nothing was expected of them; 1 234 states; 0.1 s of work"
+        );
         let mut rows = samples::expected();
         rows.push(free);
-        assert_eq!(lines(&rows), "17 verdicts, all as expected but 1 of which nothing was; 20 978 states; 2.1 s");
+        assert_eq!(
+            lines(&rows),
+            "17 verdicts, all as expected but 1 of which nothing was; 14 808 states; 1.5 s of work"
+        );
     }
 }

@@ -232,7 +232,7 @@ mod tests {
         abba-layer-locks
           no-deadlock           ✓ proved    ✓ proved    ✓ proved         ✗ violated
 
-        16 verdicts, all as expected; 19 744 states; 2.0 s
+        16 verdicts, all as expected; 14 808 states; 1.5 s of work
         "#);
     }
 
@@ -259,7 +259,8 @@ mod tests {
            20 000 000 states
         ~  other · no-panic · copy_then_unlock (loom): bounded, 2 preemptions
 
-        2 unexpected of 18 verdicts; 1 cut short; 20 978 states; 2 606 schedules run one by one; 2.2 s
+        2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one by one; 1.8 s of
+          work
         "#);
     }
 
@@ -292,8 +293,8 @@ mod tests {
            20 000 000 states
         ~  other · no-panic · copy_then_unlock (loom): bounded, 2 preemptions
 
-        2 unexpected of 18 verdicts; 1 cut short; 20 978 states; 2 606 schedules run one
-          by one; 2.2 s
+        2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one
+          by one; 1.8 s of work
         "#);
         insta::assert_snapshot!(plain(&samples::expected(), 56), @r#"
                                 v1_24       pr_473
@@ -315,7 +316,8 @@ mod tests {
         abba-layer-locks
           no-deadlock           ✓ proved    ✗ violated
 
-        16 verdicts, all as expected; 19 744 states; 2.0 s
+        16 verdicts, all as expected; 14 808 states; 1.5 s of
+          work
         "#);
     }
 

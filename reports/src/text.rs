@@ -56,7 +56,8 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
 
 /// `text` in lines of at most `width` cells, broken between words, later lines indented by `indent`; a word that fits in
 /// no line is broken where it must be. At least one line.
-pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+#[must_use]
+pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let indent = if indent + 4 > width { 0 } else { indent };
     let mut lines = Vec::new();
     let mut line = String::new();
