@@ -92,14 +92,13 @@ fn threads_that_wait_for_ever_end_with_their_process() {
     reader.before = vec![Call::Diff { id: "a".into() }];
     let mut writer = process("writer", "v1_24", vec![vec![exists("a"), set_names("a", &["n"])]]);
     writer.threads[0].repeat = Repeat::Forever;
-    let mut options = StressOptions::lasting(Duration::from_millis(400));
+    let mut options = StressOptions::lasting(Duration::from_secs(2));
     options.grace = Duration::from_millis(300);
     let report = harness().stress(&system(&["a"], vec![reader, writer]), &options).unwrap();
     report.processes.iter().for_each(print);
     assert_eq!((report.processes[0].calls, report.processes[0].unfinished), (1, 1));
-    let waiting: Vec<&str> = (report.processes.iter())
-        .flat_map(|process| &process.still_waiting)
-        .map(|request| request.file.file_name())
-        .collect();
-    assert_eq!(waiting, ["layers.lock"], "the writer waits until the reader's process is gone");
+    // Both end at the same time: the reader may be gone before the writer looks whether it still waits. It waits for
+    // nothing else.
+    let waiting = report.processes.iter().flat_map(|process| &process.still_waiting);
+    assert!(waiting.clone().count() <= 1 && waiting.clone().all(|request| request.file.0 == LAYERS_LOCK));
 }

@@ -46,7 +46,7 @@ fn a_write_without_a_stamp_is_not_noticed() {
     };
     let report = check(&system, &[Property::Fresh], &Options::default(), &|| false).expect("no mistake of ours");
     assert_eq!(report.findings[0].verdict, Verdict::Violated);
-    assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while it was [bar]");
+    assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while the answer was [bar]");
 }
 // README: end
 

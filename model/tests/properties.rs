@@ -67,14 +67,14 @@ fn fresh() {
             (
                 "pr_473",
                 three_calls(protocol("pr_473")),
-                "violated | 44 | `names base` returns [foo], but all the while it was [bar] | lk1:A258-c1147223",
+                "violated | 44 | `names base` returns [foo], but all the while the answer was [bar] | lk1:A258-c1147223",
             ),
             ("v1_24", three_calls(protocol("v1_24")), "proved | 52"),
             ("one_way_upgrade", three_calls(protocol("one_way_upgrade")), "proved | 47"),
             (
                 "without stamp",
                 two(tiny::mini_without_stamp()),
-                "violated | 52 | `names base` returns [foo], but all the while it was [bar] | lk1:A9.B15.A5-0c079590",
+                "violated | 52 | `names base` returns [foo], but all the while the answer was [bar] | lk1:A9.B15.A5-0c079590",
             ),
             ("mini", two(tiny::mini()), "proved | 61"),
         ],
@@ -193,17 +193,17 @@ fn no_starvation_weak() {
             (
                 "an exclusive lock",
                 tiny(&["X:a U:a", "*X:a U:a"]),
-                "violated | 9 | P1 waits for a.lock for ever under weak fairness; P1 is overtaken at a.lock without bound | lk1:B.A~B2-f82d0609",
+                "violated | 9 | P1 waits for a.lock for ever under weak fairness, overtaken without bound | lk1:B.A~B2-f82d0609",
             ),
             (
                 "one reader for ever",
                 tiny(&["X:a U:a", "*S:a U:a"]),
-                "violated | 9 | P1 waits for a.lock for ever under weak fairness; P1 is overtaken at a.lock without bound | lk1:B.A~B2-f82d0609",
+                "violated | 9 | P1 waits for a.lock for ever under weak fairness, overtaken without bound | lk1:B.A~B2-f82d0609",
             ),
             (
                 "overlapping readers",
                 tiny(&["X:a U:a", "*S:a U:a", "*S:a U:a"]),
-                "violated | 21 | P1 waits for a.lock for ever under weak fairness; P1 is overtaken at a.lock without bound | lk1:B.A~B.C.B.C-becf0c6a",
+                "violated | 21 | P1 waits for a.lock for ever under weak fairness, overtaken without bound | lk1:B.A~B.C.B.C-becf0c6a",
             ),
         ],
     );
@@ -232,12 +232,12 @@ fn no_starvation_strong() {
             (
                 "overlapping readers",
                 tiny(&["X:a U:a", "*S:a U:a", "*S:a U:a"]),
-                "violated | 21 | P1 waits for a.lock for ever under strong fairness; P1 is overtaken at a.lock without bound | lk1:B.A~C.B2.C-57e1dd8d",
+                "violated | 21 | P1 waits for a.lock for ever under strong fairness, overtaken without bound | lk1:B.A~C.B2.C-57e1dd8d",
             ),
             (
                 "a writer of mini beside two readers",
                 endless_readers(tiny::mini()),
-                "violated | 346 | P1 waits for layers.lock for ever under strong fairness; P1 is overtaken at layers.lock without bound | lk1:B.A.B9.C9~B3.C.B2.C4-44711299",
+                "violated | 346 | P1 waits for layers.lock for ever under strong fairness, overtaken without bound | lk1:B.A.B9.C9~B3.C.B2.C4-44711299",
             ),
         ],
     );

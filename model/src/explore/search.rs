@@ -60,8 +60,6 @@ struct Search<'s, 'o> {
     orders: BTreeMap<Path, BTreeSet<Path>>,
     transitions: u64,
     undisciplined: bool,
-    /// How often a waiter is overtaken, once it was worked out.
-    overtaking: Option<String>,
 }
 
 /// Explores `model`. `None` if partial-order reduction was asked for and turned out not to be sound for it.
@@ -85,7 +83,6 @@ pub(super) fn run(
         orders: BTreeMap::new(),
         transitions: 0,
         undisciplined: false,
-        overtaking: None,
     };
     let limit = search.explore(initial, properties, stop)?;
     if search.undisciplined && options.partial_order {
@@ -370,20 +367,17 @@ impl Search<'_, '_> {
                 let Some(graph) = &self.graph else { return Ok(pass(String::new())) };
                 let strong = property == Property::NoStarvationStrong;
                 let mut starvation = Starvation::of(graph, &self.store, &self.moves);
-                let overtaking = self.overtaking.take().or_else(|| starvation.overtaking(stop));
-                self.overtaking.clone_from(&overtaking);
-                let (Some(overtaking), Some(found)) = (overtaking, starvation.find(strong, stop)) else {
+                let stopped = || {
                     let limit = format!("the time was up after {} states, in the search for cycles", self.store.len());
-                    let (verdict, detail) = (Verdict::Cut(limit), String::new());
-                    return Ok(Finding { property, verdict, detail, trace: None });
+                    Finding { property, verdict: Verdict::Cut(limit), detail: String::new(), trace: None }
                 };
+                let Some(found) = starvation.find(strong, stop) else { return Ok(stopped()) };
                 let Some(lasso) = found else {
-                    return Ok(pass(overtaking));
+                    return Ok(starvation.overtaking(stop).map_or_else(stopped, pass));
                 };
                 let steps = self.steps_to(lasso.start, None);
-                let detail = format!("{}; {overtaking}", lasso.text);
                 let trace = self.retrace(&steps, &lasso.cycle, None)?;
-                Ok(Finding { property, verdict: Verdict::Violated, detail, trace: Some(trace) })
+                Ok(Finding { property, verdict: Verdict::Violated, detail: lasso.text, trace: Some(trace) })
             }
             _ => Ok(pass(String::new())),
         }

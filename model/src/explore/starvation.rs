@@ -148,10 +148,17 @@ impl<'a, 's> Starvation<'a, 's> {
         let name = name_of(moves, waiter.process, waiter.thread);
         let lock = moves.inodes[usize::from(waiter.lock)].file_name();
         let fairness = if strong { "strong" } else { "weak" };
+        let states =
+            self.waiters.iter().find(|(other, _)| other.actor() == waiter.actor() && other.lock == waiter.lock);
+        let states = states.map_or(&[][..], |(_, states)| states);
+        let overtaken = match overtaken(&self.view, waiter, states, &mut self.places) {
+            None => "overtaken without bound".into(),
+            Some(count) => format!("overtaken at most {count} times"),
+        };
         Some(Some(Lasso {
             start: members[0],
             cycle: fair_cycle(&self.view, waiter, &members, strong),
-            text: format!("{name} waits for {lock} for ever under {fairness} fairness"),
+            text: format!("{name} waits for {lock} for ever under {fairness} fairness, {overtaken}"),
         }))
     }
 
