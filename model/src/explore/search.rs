@@ -3,28 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::describe::KILL;
 use super::graph::{Edge, Graph};
-use super::merge::{RUN_MAX, is_between_calls, is_silent};
 use super::moves::{Moves, Shown};
 use super::parts::PartId;
 use super::starvation::Starvation;
 use super::store::{BATCH, Chunks, Store};
-use super::{Options, Report, graph};
-use crate::machine::Machine;
+use super::{Options, Report, graph, order};
 use crate::op::Path;
 use crate::property::Property;
-use crate::schedule::Step;
 use crate::state::Model;
 use crate::step::ModelError;
-use crate::trace::{Event, Trace};
 use crate::verdict::{Extent, Finding, Verdict};
 
 /// How a state was reached first: from which state, and the label of the move.
 #[derive(Clone, Copy, Debug)]
-struct Parent {
-    state: u32,
-    label: u32,
+pub(super) struct Parent {
+    pub(super) state: u32,
+    pub(super) label: u32,
 }
 
 /// Moves that were made and whose targets were not looked up yet.
@@ -48,12 +43,12 @@ struct Witness {
 type Limit = Option<String>;
 
 /// A search under way.
-struct Search<'s, 'o> {
-    moves: Moves<'s>,
-    initial: Vec<PartId>,
-    options: &'o Options,
+pub(super) struct Search<'s, 'o> {
+    pub(super) moves: Moves<'s>,
+    pub(super) initial: Vec<PartId>,
+    pub(super) options: &'o Options,
     store: Store,
-    parents: Chunks<Parent>,
+    pub(super) parents: Chunks<Parent>,
     made: Made,
     graph: Option<Graph>,
     witnesses: BTreeMap<Property, Witness>,
@@ -271,7 +266,7 @@ impl Search<'_, '_> {
     }
 
     /// Sorts the parts of processes that are described alike.
-    fn canonical(&self, ids: &mut [PartId]) {
+    pub(super) fn canonical(&self, ids: &mut [PartId]) {
         if !self.options.symmetry {
             return;
         }
@@ -319,7 +314,7 @@ impl Search<'_, '_> {
                 let new = self.orders.entry(first.clone()).or_default().insert(second.clone());
                 if new
                     && !self.witnesses.contains_key(&Property::Ordered)
-                    && let Some(text) = cycle(&self.orders, &first, &second)
+                    && let Some(text) = order::cycle(&self.orders, &first, &second)
                 {
                     self.witnesses.insert(Property::Ordered, Witness { state, edge, text });
                 }
@@ -382,164 +377,4 @@ impl Search<'_, '_> {
             _ => Ok(pass(String::new())),
         }
     }
-
-    /// The moves from the start to a state, and one more.
-    fn steps_to(&self, mut state: u32, last: Option<Edge>) -> Vec<Edge> {
-        let mut edges: Vec<Edge> = last.into_iter().collect();
-        while state != 0 {
-            let parent = self.parents.get(state)[0];
-            edges.push(Edge::labelled(parent.label));
-            state = parent.state;
-        }
-        edges.reverse();
-        edges
-    }
-
-    /// Runs moves again, one operation at a time. With symmetry a move names a place in a sorted state: the process in
-    /// that place is found by sorting along.
-    fn retrace(&mut self, stem: &[Edge], cycle: &[Edge], wrong: Option<&str>) -> Result<Trace, ModelError> {
-        let system = self.moves.model.system;
-        let mut machine = Machine::watching(system, self.moves.model.watched.iter().copied())?;
-        machine.model.stamp_order.clone_from(&self.moves.model.stamp_order);
-        machine.state = machine.model.initial()?;
-        let mut trace = Trace::default();
-        let mut ids = self.initial.clone();
-        let mut places: Vec<usize> = (0..ids.len() - 1).collect();
-        let count = stem.len() + cycle.len();
-        self.sort_places(&mut ids, &mut places);
-        for (index, edge) in stem.iter().chain(cycle).enumerate() {
-            let events = if index < stem.len() { &mut trace.events } else { &mut trace.cycle };
-            let process = places[edge.process()];
-            self.micro_steps(&mut machine, process, *edge, events)?;
-            if index + 1 < count {
-                self.follow(&mut ids, *edge)?;
-                self.sort_places(&mut ids, &mut places);
-            }
-        }
-        let noted = |text: &str| trace.events.iter().any(|event| event.wrong.as_deref() == Some(text));
-        if let Some(text) = wrong.filter(|text| !noted(text))
-            && let Some(last) = trace.events.last_mut()
-        {
-            last.wrong = Some(text.into());
-        }
-        Ok(trace)
-    }
-
-    fn sort_places(&self, ids: &mut [PartId], places: &mut [usize]) {
-        if !self.options.symmetry {
-            return;
-        }
-        let mut order: Vec<usize> = (0..places.len()).collect();
-        let before = ids.to_vec();
-        let mut sorted = ids.to_vec();
-        self.canonical(&mut sorted);
-        // Which old place each new one came from: the first unused one with that part.
-        let mut used = vec![false; places.len()];
-        for (new, slot) in order.iter_mut().enumerate() {
-            let from = (0..places.len()).find(|old| !used[*old] && before[*old] == sorted[new]).unwrap_or(new);
-            used[from] = true;
-            *slot = from;
-        }
-        let old_places = places.to_vec();
-        for (new, from) in order.into_iter().enumerate() {
-            places[new] = old_places[from];
-        }
-        ids.copy_from_slice(&sorted);
-    }
-
-    fn follow(&mut self, ids: &mut [PartId], edge: Edge) -> Result<(), ModelError> {
-        let at = edge.process();
-        let action = self.moves.info(ids[at]).actions.iter().position(|action| action.thread == edge.thread());
-        let Some(action) = action else { return Ok(()) };
-        let mut successors = self.moves.successors(ids, at, action)?.map(|number| self.moves.successor(number));
-        match successors.find(|successor| successor.branch == edge.branch()) {
-            Some(successor) => self.moves.apply(ids, at, successor),
-            None => Ok(()),
-        }
-    }
-
-    /// The operations of one move.
-    fn micro_steps(
-        &self,
-        machine: &mut Machine<'_>,
-        process: usize,
-        edge: Edge,
-        events: &mut Vec<Event>,
-    ) -> Result<(), ModelError> {
-        let number = u8::try_from(process).unwrap_or(u8::MAX);
-        if edge.thread() == KILL {
-            events.push(machine.step(Step::Kill { process: number })?);
-            return Ok(());
-        }
-        let thread = usize::from(edge.thread());
-        let step = |branch| Step::Run { process: number, thread: edge.thread(), branch };
-        let silent = |machine: &Machine<'_>| {
-            self.options.merge && is_silent(&machine.model, &machine.state.locals[process], thread)
-        };
-        let between = |machine: &Machine<'_>| is_between_calls(&machine.state.locals[process], thread);
-        let before = events.len();
-        for _ in 0..RUN_MAX {
-            if !silent(machine) {
-                break;
-            }
-            events.push(machine.step(step(0))?);
-            if between(machine) {
-                return Ok(());
-            }
-        }
-        match machine.try_step(step(edge.branch()))? {
-            Some(performed) => events.push(performed.event),
-            None if events.len() > before => return Ok(()), // it blocked itself
-            None => events.push(machine.step(step(edge.branch()))?),
-        }
-        for _ in 0..RUN_MAX {
-            if between(machine) || !silent(machine) {
-                break;
-            }
-            events.push(machine.step(step(0))?);
-        }
-        Ok(())
-    }
-}
-
-/// A cycle that the pair `first`, `second` closes among the pairs of locks taken one after the other.
-fn cycle(orders: &BTreeMap<Path, BTreeSet<Path>>, first: &Path, second: &Path) -> Option<String> {
-    let mut path = vec![second.clone()];
-    let mut seen = BTreeSet::new();
-    if !reaches(orders, second, first, &mut seen, &mut path) {
-        return None;
-    }
-    let names: Vec<&str> = path.iter().map(|path| path.file_name()).collect();
-    if first == second {
-        return Some(format!("{} is taken by a thread that holds it already", first.file_name()));
-    }
-    Some(format!(
-        "{} is taken while {} is held, and elsewhere the other way round ({})",
-        second.file_name(),
-        first.file_name(),
-        names.join(", then ")
-    ))
-}
-
-fn reaches(
-    orders: &BTreeMap<Path, BTreeSet<Path>>,
-    from: &Path,
-    to: &Path,
-    seen: &mut BTreeSet<Path>,
-    path: &mut Vec<Path>,
-) -> bool {
-    if from == to {
-        return true;
-    }
-    if !seen.insert(from.clone()) {
-        return false;
-    }
-    for next in orders.get(from).into_iter().flatten() {
-        path.push(next.clone());
-        if reaches(orders, next, to, seen, path) {
-            return true;
-        }
-        path.pop();
-    }
-    false
 }
