@@ -11,7 +11,7 @@ use crate::step::{self, Around, ModelError, Performed};
 use crate::system::System;
 use crate::times;
 use crate::trace::{Event, Trace};
-use crate::value::{Instant, Stamp};
+use crate::value::Stamp;
 use crate::world::locks::{Answer, Waits, closes_cycle};
 
 /// The processes around one of them.
@@ -23,10 +23,6 @@ struct Others<'a, 's> {
 }
 
 impl Others<'_, '_> {
-    fn others(&self) -> impl Iterator<Item = (usize, &Local)> {
-        self.locals.iter().enumerate().filter(|(index, _)| *index != self.me)
-    }
-
     fn holders(&self, owner: usize, inode: &Path, mode: Mode) -> Vec<usize> {
         let conflicts = |local: &Local| local.locks.get(inode).is_some_and(|held| held.conflicts(mode));
         let holders = self.locals.iter().enumerate().filter(|(index, local)| *index != owner && conflicts(local));
@@ -41,29 +37,31 @@ impl Waits for Others<'_, '_> {
     }
 }
 
-impl Around for Others<'_, '_> {
-    fn excluded(&self, inode: &Path, mode: Mode) -> bool {
-        !self.holders(self.me, inode, mode).is_empty()
-    }
-
-    fn closes_cycle(&self, inode: &Path, mode: Mode) -> Answer {
-        closes_cycle(self, self.me, &self.holders(self.me, inode, mode))
-    }
-
-    fn fresh_stamp(&self) -> Option<Stamp> {
+impl Others<'_, '_> {
+    /// What a step of `thread` of the process with part `local` needs to know.
+    fn around(&self, local: &Local, thread: usize) -> Around {
+        let (mut excluded, mut cycle) = (false, Answer::default());
+        if let Some(Op::Lock { file, mode, .. }) = self.model.automaton.node(local.threads[thread].node).op() {
+            let holders = self.holders(self.me, &self.model.system.inode(file), *mode);
+            excluded = !holders.is_empty();
+            cycle = closes_cycle(self, self.me, &holders);
+        }
         let mut held: BTreeSet<Stamp> = self.shared.stamps_held();
         for local in self.locals {
             held.extend(local.stamps_held(&self.model.automaton));
         }
-        self.model.stamp_order.iter().copied().find(|stamp| !held.contains(stamp))
-    }
-
-    fn others_read(&self) -> bool {
-        self.others().any(|(_, local)| monitor::readers_inside(local) > 0)
-    }
-
-    fn instant_held(&self, instant: Instant) -> bool {
-        self.locals.iter().any(|local| times::of_local(local, &self.model.automaton).contains(&instant.0))
+        let since_tick = self.shared.clock + 1;
+        let mut others = self.locals.iter().enumerate().filter(|(index, _)| *index != self.me);
+        Around {
+            excluded,
+            cycle,
+            fresh_stamp: self.model.stamp_order.iter().copied().find(|stamp| !held.contains(stamp)),
+            others_read: others.any(|(_, local)| monitor::readers_inside(local) > 0),
+            instant_held: self
+                .locals
+                .iter()
+                .any(|local| times::of_local(local, &self.model.automaton).contains(&since_tick)),
+        }
     }
 }
 
@@ -151,7 +149,9 @@ impl<'s> Machine<'s> {
             Step::Kill { .. } => step::kill(&self.model, &mut local, &mut shared, step),
             Step::Run { thread, .. } if usize::from(thread) >= local.threads.len() => None,
             Step::Run { thread, branch, .. } => {
-                let around = Answers::of(&self.model, &self.state, index, &local, usize::from(thread));
+                let state = &self.state;
+                let others = Others { model: &self.model, locals: &state.locals, shared: &state.shared, me: index };
+                let around = others.around(&local, usize::from(thread));
                 step::perform(&mut self.model, &mut local, &mut shared, &around, usize::from(thread), branch, step)?
             }
         };
@@ -264,53 +264,6 @@ pub fn data_race(model: &Model<'_>, local: &Local) -> Option<(Wrong, (usize, usi
 
 fn narrow(index: usize) -> u8 {
     u8::try_from(index).unwrap_or(u8::MAX)
-}
-
-/// The answers that a step may ask for, taken before the model is borrowed for it.
-struct Answers {
-    excluded: bool,
-    cycle: Answer,
-    fresh: Option<Stamp>,
-    others_read: bool,
-    instant: Option<Instant>,
-}
-
-impl Answers {
-    fn of(model: &Model<'_>, state: &State, me: usize, local: &Local, thread: usize) -> Self {
-        let others = Others { model, locals: &state.locals, shared: &state.shared, me };
-        let (mut excluded, mut cycle) = (false, Answer::default());
-        if let Some(Op::Lock { file, mode, .. }) = model.automaton.node(local.threads[thread].node).op() {
-            let inode = model.system.inode(file);
-            excluded = others.excluded(&inode, *mode);
-            cycle = others.closes_cycle(&inode, *mode);
-        }
-        let instant = Instant(state.shared.clock + 1);
-        Self {
-            excluded,
-            cycle,
-            fresh: others.fresh_stamp(),
-            others_read: others.others_read(),
-            instant: others.instant_held(instant).then_some(instant),
-        }
-    }
-}
-
-impl Around for Answers {
-    fn excluded(&self, _inode: &Path, _mode: Mode) -> bool {
-        self.excluded
-    }
-    fn closes_cycle(&self, _inode: &Path, _mode: Mode) -> Answer {
-        self.cycle
-    }
-    fn fresh_stamp(&self) -> Option<Stamp> {
-        self.fresh
-    }
-    fn others_read(&self) -> bool {
-        self.others_read
-    }
-    fn instant_held(&self, instant: Instant) -> bool {
-        self.instant == Some(instant)
-    }
 }
 
 /// Runs a schedule in the model, its cycle once.

@@ -13,21 +13,22 @@ use crate::property::Property;
 use crate::schedule::Step;
 use crate::state::{Life, Local, Model, Shared};
 use crate::trace::{Effect, Event};
-use crate::value::{Instant, Stamp};
+use crate::value::Stamp;
 use crate::world::locks::Answer;
 
 /// What a step needs to know of the other processes.
-pub trait Around {
-    /// Whether another process holds the inode in a mode that excludes `mode`.
-    fn excluded(&self, inode: &Path, mode: Mode) -> bool;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    /// Whether another process holds the lock that the thread asks for in a mode that excludes it.
+    pub excluded: bool,
     /// Whether to wait for it would close a cycle of blocked owners.
-    fn closes_cycle(&self, inode: &Path, mode: Mode) -> Answer;
+    pub cycle: Answer,
     /// The next fresh stamp; `None` if every number is held.
-    fn fresh_stamp(&self) -> Option<Stamp>;
+    pub fresh_stamp: Option<Stamp>,
     /// Whether a thread of another process holds the layers for reading.
-    fn others_read(&self) -> bool;
+    pub others_read: bool,
     /// Whether anything holds a time that was taken since the coarse clock ticked last.
-    fn instant_held(&self, instant: Instant) -> bool;
+    pub instant_held: bool,
 }
 
 /// What a step did, besides changing the parts it was given.
@@ -92,7 +93,7 @@ pub fn perform(
     model: &mut Model<'_>,
     local: &mut Local,
     shared: &mut Shared,
-    around: &impl Around,
+    around: &Around,
     thread: usize,
     branch: u8,
     step: Step,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::merge::is_silent;
 use super::moves::{Moves, Shown};
 use super::parts::PartId;
-use super::work::{Facts, Report};
+use super::work::Report;
 use crate::machine::data_race;
 use crate::monitor;
 use crate::op::{Mode, Op, Path};
 use crate::property::Property;
 use crate::state::{Life, Local};
-use crate::step::ModelError;
+use crate::step::{Around, ModelError};
 use crate::times;
 use crate::value::Stamp;
 
@@ -133,7 +133,7 @@ impl Moves<'_> {
             let mut common = (**self.shareds.get(shared)).clone();
             let ahead = moved.insert(local.clone());
             let shown = self.shown.len();
-            ended = self.run_silently(ahead, &mut common, &Facts::default(), thread, &mut Report::default())?;
+            ended = self.run_silently(ahead, &mut common, &Around::default(), thread, &mut Report::default())?;
             self.shown.truncate(shown);
         }
         let ahead = moved.as_ref().unwrap_or(local);

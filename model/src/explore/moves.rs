@@ -11,11 +11,10 @@ use rustc_hash::FxHashMap;
 
 use super::describe::{Info, UNKNOWN, stamp_mask, time_mask};
 use super::parts::{PartId, Parts};
-use super::work::Facts;
 use crate::monitor::Wrong;
 use crate::op::{Mode, Path};
 use crate::state::{Local, Model, Shared};
-use crate::step::{self, ModelError};
+use crate::step::{self, Around, ModelError};
 use crate::times;
 use crate::value::{Instant, Stamp};
 use crate::world::locks::{Answer, Waits, closes_cycle};
@@ -200,17 +199,17 @@ impl<'s> Moves<'s> {
         );
         let mut result = if simple { None } else { self.memo.get(&key).copied() };
         if result.is_none() {
-            let facts = Facts {
+            let around = Around {
                 excluded: situation > 0,
                 cycle: Answer {
                     possible: situation > 0 && (situation - 1) & 1 != 0,
                     certain: situation > 0 && (situation - 1) & 2 != 0,
                 },
-                fresh: Some(fresh),
-                readers,
-                instant: instant_held.then_some(instant),
+                fresh_stamp: Some(fresh),
+                others_read: readers,
+                instant_held,
             };
-            let worked_out = self.work_out(local, shared, action, &facts)?;
+            let worked_out = self.work_out(local, shared, action, &around)?;
             if simple {
                 self.infos[local as usize].actions[action].known[situation] = worked_out;
             } else {

@@ -4,13 +4,11 @@ use super::describe::{Action, KILL};
 use super::merge::{RUN_MAX, is_between_calls, is_silent};
 use super::moves::{Moves, PROGRESS, RELEASED, REPLACED, SAME, Shown, Successor, VISIBLE};
 use super::parts::PartId;
-use crate::op::{LockResult, Mode, Op, Outcome, Path};
+use crate::op::{LockResult, Mode, Op, Outcome};
 use crate::schedule::Step;
 use crate::state::{Local, Shared};
 use crate::step::{self, Around, ModelError};
 use crate::trace::Effect;
-use crate::value::{Instant, Stamp};
-use crate::world::locks::Answer;
 
 impl Moves<'_> {
     pub(super) fn work_out(
@@ -18,7 +16,7 @@ impl Moves<'_> {
         local: PartId,
         shared: PartId,
         action: usize,
-        facts: &Facts,
+        around: &Around,
     ) -> Result<u32, ModelError> {
         let Action { thread, uses_shared, many, .. } = self.info(local).actions[action];
         let mut found = Vec::new();
@@ -30,7 +28,7 @@ impl Moves<'_> {
             let moved = if thread == KILL {
                 self.kill(&mut part, &mut common, &mut report)
             } else {
-                self.run(&mut part, &mut common, facts, usize::from(thread), branch, &mut report)?
+                self.run(&mut part, &mut common, around, usize::from(thread), branch, &mut report)?
             };
             if !moved {
                 break;
@@ -60,21 +58,21 @@ impl Moves<'_> {
         &mut self,
         local: &mut Local,
         shared: &mut Shared,
-        facts: &Facts,
+        around: &Around,
         thread: usize,
         branch: u8,
         report: &mut Report,
     ) -> Result<bool, ModelError> {
-        if self.run_silently(local, shared, facts, thread, report)? {
+        if self.run_silently(local, shared, around, thread, report)? {
             return Ok(branch == 0);
         }
         let ran = report.flags & PROGRESS != 0;
-        if !self.micro(local, shared, facts, thread, branch, report)? {
+        if !self.micro(local, shared, around, thread, branch, report)? {
             // A thread that is alone and blocks itself: what it did before that is a move, and its last.
             return Ok(ran && branch == 0);
         }
         if !is_between_calls(local, thread) {
-            self.run_silently(local, shared, facts, thread, report)?;
+            self.run_silently(local, shared, around, thread, report)?;
         }
         Ok(true)
     }
@@ -84,7 +82,7 @@ impl Moves<'_> {
         &mut self,
         local: &mut Local,
         shared: &mut Shared,
-        facts: &Facts,
+        around: &Around,
         thread: usize,
         report: &mut Report,
     ) -> Result<bool, ModelError> {
@@ -92,7 +90,7 @@ impl Moves<'_> {
             if !(self.merge && is_silent(&self.model, local, thread)) {
                 return Ok(false);
             }
-            if !self.micro(local, shared, facts, thread, 0, report)? {
+            if !self.micro(local, shared, around, thread, 0, report)? {
                 return Ok(false);
             }
             if is_between_calls(local, thread) {
@@ -106,13 +104,13 @@ impl Moves<'_> {
         &mut self,
         local: &mut Local,
         shared: &mut Shared,
-        facts: &Facts,
+        around: &Around,
         thread: usize,
         branch: u8,
         report: &mut Report,
     ) -> Result<bool, ModelError> {
         let step = Step::Run { process: 0, thread: u8::try_from(thread).unwrap_or(KILL), branch };
-        let Some(performed) = step::perform(&mut self.model, local, shared, facts, thread, branch, step)? else {
+        let Some(performed) = step::perform(&mut self.model, local, shared, around, thread, branch, step)? else {
             return Ok(false);
         };
         report.flags |= if performed.progress { PROGRESS } else { 0 };
@@ -148,32 +146,4 @@ impl Moves<'_> {
 pub(super) struct Report {
     flags: u8,
     granted: u8,
-}
-
-/// What a move is told of the others.
-#[derive(Default)]
-pub(super) struct Facts {
-    pub(super) excluded: bool,
-    pub(super) cycle: Answer,
-    pub(super) fresh: Option<Stamp>,
-    pub(super) readers: bool,
-    pub(super) instant: Option<Instant>,
-}
-
-impl Around for Facts {
-    fn excluded(&self, _inode: &Path, _mode: Mode) -> bool {
-        self.excluded
-    }
-    fn closes_cycle(&self, _inode: &Path, _mode: Mode) -> Answer {
-        self.cycle
-    }
-    fn fresh_stamp(&self) -> Option<Stamp> {
-        self.fresh
-    }
-    fn others_read(&self) -> bool {
-        self.readers
-    }
-    fn instant_held(&self, instant: Instant) -> bool {
-        self.instant == Some(instant)
-    }
 }

@@ -33,7 +33,7 @@ impl Acting<'_, '_> {
     }
 
     /// The call begins with its first operation.
-    pub(super) fn begin(&mut self, call: &Call, around: &impl Around) -> Result<(), ModelError> {
+    pub(super) fn begin(&mut self, call: &Call, around: &Around) -> Result<(), ModelError> {
         if self.me().begun {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl Acting<'_, '_> {
             let own = monitor::readers_inside(self.local);
             let mine = self.me().holds.iter();
             let mine = mine.filter(|(path, mode)| monitor::guards_layers(path) && *mode == Mode::Shared).count();
-            self.me().beside = around.others_read() || own > mine;
+            self.me().beside = around.others_read || own > mine;
         }
         if self.watches(Property::CrashSafe) {
             monitor::call_begins(call, self.shared);
@@ -82,7 +82,7 @@ impl Acting<'_, '_> {
 
     /// What the operation comes to; `None` if the thread cannot take this step now. Changes the parts, not the thread's
     /// control state.
-    pub(super) fn effect(&mut self, op: &Op, around: &impl Around, branch: u8) -> Result<Option<Effect>, ModelError> {
+    pub(super) fn effect(&mut self, op: &Op, around: &Around, branch: u8) -> Result<Option<Effect>, ModelError> {
         let thread = u32::try_from(self.thread).unwrap_or(u32::MAX);
         let system = self.model.system;
         let value = |value| Some(Effect::Done(Outcome::Value(value)));
@@ -102,7 +102,7 @@ impl Acting<'_, '_> {
             }
             Op::WriteStamp { file } => {
                 let inode = system.inode(file);
-                let stamp = around.fresh_stamp().ok_or(ModelError::Stamps)?;
+                let stamp = around.fresh_stamp.ok_or(ModelError::Stamps)?;
                 self.shared.stamps.insert(inode.clone(), stamp);
                 self.written(&inode, branch == 0);
                 value(Value::Stamp(stamp))
@@ -179,14 +179,14 @@ impl Acting<'_, '_> {
     }
 
     /// How many outcomes are possible, for all but locks.
-    fn branches(&self, op: &Op, around: &impl Around) -> u8 {
+    fn branches(&self, op: &Op, around: &Around) -> u8 {
         let timed = |path: &Path| self.shared.mtimes.contains_key(&self.model.system.inode(path));
         match op {
             Op::Choose { among } => u8::try_from(*among).unwrap_or(u8::MAX),
             Op::WriteStamp { file } if timed(file) => 2,
             Op::Rename { document, .. } if timed(&document.path) => 2,
             // A tick right before the clock is read shows only if another time was read since the last tick.
-            Op::Now if around.instant_held(Instant(self.shared.clock + 1)) => 2,
+            Op::Now if around.instant_held => 2,
             _ => 1,
         }
     }
@@ -202,22 +202,20 @@ impl Acting<'_, '_> {
     }
 
     /// A request, or the grant of one that waits (`fcntl_setlk` and `posix_lock_inode` in fs/locks.c).
-    fn lock(&mut self, inode: &Path, mode: Mode, wait: bool, around: &impl Around, branch: u8) -> Option<Effect> {
-        let excluded = around.excluded(inode, mode);
+    fn lock(&mut self, inode: &Path, mode: Mode, wait: bool, around: &Around, branch: u8) -> Option<Effect> {
         let waits = self.me().waiting.is_some();
         let mut possible = Vec::with_capacity(2);
-        if !excluded {
+        if !around.excluded {
             possible.push(Some(LockResult::Granted));
         } else if waits {
             return None;
         } else if !wait {
             possible.push(Some(LockResult::WouldBlock));
         } else {
-            let answer = around.closes_cycle(inode, mode);
-            if !answer.certain {
+            if !around.cycle.certain {
                 possible.push(None);
             }
-            if answer.possible {
+            if around.cycle.possible {
                 possible.push(Some(LockResult::Deadlock));
             }
         }
