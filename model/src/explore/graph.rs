@@ -132,6 +132,8 @@ impl Graph {
 pub(super) struct Stuck {
     pub(super) state: u32,
     pub(super) text: String,
+    /// The numbers of the threads.
+    actors: Vec<usize>,
 }
 
 /// The first state in which a thread that is not done takes no step in any continuation, even if others go on for ever.
@@ -171,13 +173,21 @@ pub(super) fn first_stuck(graph: &Graph, store: &Store, moves: &Moves<'_>, after
         let at = found.of[state as usize] as usize * words;
         let stuck = threads(moves, ids).filter(|(_, _, actor)| alive[at + actor / 64] >> (actor % 64) & 1 == 0);
         let stuck: Vec<(usize, usize, usize)> = stuck.collect();
-        (!stuck.is_empty()).then(|| Stuck { state, text: describe(moves, ids, &stuck) })
+        let actors = stuck.iter().map(|(_, _, actor)| *actor).collect();
+        (!stuck.is_empty()).then(|| Stuck { state, text: describe(moves, ids, &stuck), actors })
     })
 }
 
-/// A shortest way from a state to one in which nothing can go on; empty if there is none, or if it is one itself.
-pub(super) fn to_standstill(graph: &Graph, from: u32) -> Vec<Edge> {
-    let stands = |state: u32| state < graph.expanded() && !graph.out(state).iter().any(|edge| edge.progress());
+/// A shortest way from where threads are stuck to where nothing can go on and they still are; empty if there is none,
+/// or if they are there already. A panic may end them with their process on the way.
+pub(super) fn to_standstill(graph: &Graph, store: &Store, moves: &Moves<'_>, stuck: &Stuck) -> Vec<Edge> {
+    let from = stuck.state;
+    let stands = |state: u32| {
+        let still = |actor: &usize| threads(moves, store.get(state)).any(|(_, _, other)| other == *actor);
+        state < graph.expanded()
+            && !graph.out(state).iter().any(|edge| edge.progress())
+            && stuck.actors.iter().all(still)
+    };
     let mut reached: FxHashMap<u32, (u32, Edge)> = FxHashMap::default();
     let mut queue = VecDeque::from([from]);
     while let Some(state) = queue.pop_front() {

@@ -346,7 +346,7 @@ impl Search<'_, '_> {
                     return Ok(pass(String::new()));
                 };
                 let mut steps = self.steps_to(stuck.state, None);
-                let rest = graph::to_standstill(graph, stuck.state);
+                let rest = graph::to_standstill(graph, &self.store, &self.moves, &stuck);
                 let text = match rest.last() {
                     Some(edge) => graph::standstill(&self.moves, self.store.get(edge.target())),
                     None => stuck.text,
