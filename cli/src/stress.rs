@@ -64,22 +64,25 @@ fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
         if !process.waits.is_empty() {
             let _ = writeln!(
                 text,
-                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
-                "lock", "grants", "p50", "p99", "max", "overtaken", "EDEADLK"
+                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8}",
+                "lock", "grants", "p50", "p99", "max", "overtaken", "in all"
             );
         }
         for wait in &process.waits {
             let _ = writeln!(
                 text,
-                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>7}",
+                "  {:<width$} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8}",
                 lock(&wait.file, wait.mode),
                 wait.grants(),
                 time(wait.wait_at(0.5)),
                 time(wait.wait_at(0.99)),
                 time(wait.wait_max()),
                 wait.overtakes.max(),
-                wait.deadlocks
+                wait.passed()
             );
+            if wait.deadlocks > 0 {
+                let _ = writeln!(text, "  {:<width$} refused {} times with EDEADLK", "", wait.deadlocks);
+            }
         }
         for waiting in &process.still_waiting {
             let _ = writeln!(
@@ -91,7 +94,7 @@ fn table(report: &StressReport, scenario: &str, protocol: &str) -> String {
             );
         }
     }
-    text.push_str("\nwaits from request to grant; overtaken: the most grants to others in one wait\n");
+    text.push_str("\nwaits from request to grant; overtaken: grants to others in one wait, and in all\n");
     text
 }
 
@@ -126,6 +129,7 @@ struct MeasuredWait<'a> {
     wait_max_ns: u64,
     overtakes_p50: u64,
     overtakes_max: u64,
+    overtakes_all: u64,
     edeadlk: u64,
 }
 
@@ -179,6 +183,7 @@ impl<'a> MeasuredWait<'a> {
             wait_max_ns: wait.wait_ns.max(),
             overtakes_p50: wait.overtakes.value_at_quantile(0.5),
             overtakes_max: wait.overtakes.max(),
+            overtakes_all: wait.passed(),
             edeadlk: wait.deadlocks,
         }
     }
