@@ -29,9 +29,10 @@ impl Ticks {
         Ok(Self { last: coarse_ns()?, set: 0 })
     }
 
-    /// Waits for the next tick.
+    /// Waits for a tick that is later than every time that was read until now. The next one need not be: a tick that is
+    /// handled late has the time at which it was due.
     pub(super) fn tick(&mut self) -> Result<(), HarnessError> {
-        let before = self.last.max(coarse_ns()?);
+        let before = self.last.max(clock_ns(ClockId::CLOCK_REALTIME)?);
         while coarse_ns()? <= before {
             std::thread::sleep(Duration::from_micros(500));
         }
@@ -50,7 +51,10 @@ impl Ticks {
 }
 
 fn coarse_ns() -> Result<u64, HarnessError> {
-    let time = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)
-        .map_err(|error| HarnessError::io("read", "the coarse clock")(error.into()))?;
+    clock_ns(ClockId::CLOCK_REALTIME_COARSE)
+}
+
+fn clock_ns(clock: ClockId) -> Result<u64, HarnessError> {
+    let time = clock_gettime(clock).map_err(|error| HarnessError::io("read", "the clock")(error.into()))?;
     Ok(u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
