@@ -5,8 +5,6 @@
 //! again (`posix_lock_inode`), and a request that comes meanwhile is looked at against the locks that are *held*, not
 //! against those that wait.
 
-use crate::op::Mode;
-
 /// How many blocked owners the kernel follows before it stops looking for a cycle (`MAX_DEADLK_ITERATIONS` in
 /// fs/locks.c is 10, and the count is compared before it is raised): a ring of 12 is found, a ring of 13 is not.
 pub const HOPS_MAX: usize = 11;
@@ -58,15 +56,10 @@ fn follow(waits: &impl Waits, owner: usize, at: usize, hops: usize) -> Answer {
     answer
 }
 
-/// Whether a lock in `mode` may be granted, given the modes in which *other* processes hold it.
-#[must_use]
-pub fn grantable(mode: Mode, others: impl IntoIterator<Item = Mode>) -> bool {
-    others.into_iter().all(|other| !mode.conflicts(other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Mode;
 
     /// Whom each process waits for.
     struct Waiting(Vec<Vec<usize>>);
@@ -125,9 +118,9 @@ mod tests {
 
     #[test]
     fn only_readers_go_together() {
-        assert!(grantable(Mode::Shared, [Mode::Shared, Mode::Shared]));
-        assert!(!grantable(Mode::Shared, [Mode::Shared, Mode::Exclusive]));
-        assert!(!grantable(Mode::Exclusive, [Mode::Shared]));
-        assert!(grantable(Mode::Exclusive, []));
+        assert!(!Mode::Shared.conflicts(Mode::Shared));
+        assert!(Mode::Shared.conflicts(Mode::Exclusive));
+        assert!(Mode::Exclusive.conflicts(Mode::Shared));
+        assert!(Mode::Exclusive.conflicts(Mode::Exclusive));
     }
 }
