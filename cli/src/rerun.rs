@@ -21,14 +21,7 @@ pub(crate) struct Rerun {
 /// [`ModelError::Impossible`] with the number of the step that is not possible; a mistake of a protocol; a limit.
 pub(crate) fn run(system: &System, schedule: &Schedule, properties: &[Property]) -> Result<Rerun, ModelError> {
     let mut machine = Machine::watching(system, properties.iter().copied())?;
-    let mut trace = Trace::default();
-    for (index, step) in schedule.steps.iter().chain(&schedule.cycle).enumerate() {
-        let event = machine.step(*step).map_err(|error| match error {
-            ModelError::Impossible { why, .. } => ModelError::Impossible { number: index + 1, why },
-            other => other,
-        })?;
-        if index < schedule.steps.len() { trace.events.push(event) } else { trace.cycle.push(event) }
-    }
+    let mut trace = machine.run(schedule)?;
     if properties.contains(&Property::NoDataRace)
         && let (Some((_, text)), Some(last)) = (machine.data_race(), trace.events.last_mut())
     {

@@ -84,7 +84,6 @@ pub struct Node {
     /// The times among its outcomes, as ranks.
     pub times: BTreeSet<u64>,
     parent: Option<(NodeId, Outcome)>,
-    depth: usize,
     /// The tops of loops that were passed, each with the node that asked for it first.
     loops: Arc<Vec<(String, NodeId)>>,
 }
@@ -268,8 +267,7 @@ impl Automaton {
             }
         }
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        let depth = outcomes.len();
-        self.nodes.push(Node { entry, call: Arc::clone(call), request, stamps, objects, times, parent, depth, loops });
+        self.nodes.push(Node { entry, call: Arc::clone(call), request, stamps, objects, times, parent, loops });
         Ok(id)
     }
 }
@@ -291,12 +289,6 @@ impl Node {
             Request::Op(op) => Some(op),
             Request::Done(_) => None,
         }
-    }
-
-    /// How many outcomes led to it.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.depth
     }
 }
 

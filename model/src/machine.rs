@@ -183,6 +183,22 @@ impl<'s> Machine<'s> {
         }
     }
 
+    /// Runs a schedule, its cycle once.
+    ///
+    /// # Errors
+    /// [`ModelError::Impossible`] with the number of the step that is not possible; a mistake of a protocol; a limit.
+    pub fn run(&mut self, schedule: &Schedule) -> Result<Trace, ModelError> {
+        let mut trace = Trace::default();
+        for (index, step) in schedule.steps.iter().chain(&schedule.cycle).enumerate() {
+            let event = self.step(*step).map_err(|error| match error {
+                ModelError::Impossible { why, .. } => ModelError::Impossible { number: index + 1, why },
+                other => other,
+            })?;
+            if index < schedule.steps.len() { trace.events.push(event) } else { trace.cycle.push(event) }
+        }
+        Ok(trace)
+    }
+
     fn why_not(&self, step: Step) -> String {
         let process = usize::from(step.process());
         let Some(local) = self.state.locals.get(process) else {
@@ -225,13 +241,13 @@ impl<'s> Machine<'s> {
     /// What is wrong with the state itself: two threads of a process stand before accesses to one cell, one a write.
     #[must_use]
     pub fn data_race(&self) -> Option<Wrong> {
-        self.state.locals.iter().find_map(|local| data_race(&self.model, local).map(|(wrong, _)| wrong))
+        self.state.locals.iter().find_map(|local| data_race(&self.model, local))
     }
 }
 
 /// Two threads of a process that stand before unordered accesses to one cell, one of them a write.
 #[must_use]
-pub fn data_race(model: &Model<'_>, local: &Local) -> Option<(Wrong, (usize, usize))> {
+pub fn data_race(model: &Model<'_>, local: &Local) -> Option<Wrong> {
     let process = model.process(local.kind);
     let access = |thread: usize| {
         let node = model.automaton.node(local.threads[thread].node);
@@ -255,7 +271,7 @@ pub fn data_race(model: &Model<'_>, local: &Local) -> Option<(Wrong, (usize, usi
                     verb(writes),
                     verb(other_writes)
                 );
-                return Some(((Property::NoDataRace, text), (first, second)));
+                return Some((Property::NoDataRace, text));
             }
         }
     }
@@ -269,16 +285,7 @@ fn narrow(index: usize) -> u8 {
 /// Runs a schedule in the model, its cycle once.
 ///
 /// # Errors
-/// [`ModelError::Impossible`] with the number of the step that is not possible; a mistake of a protocol; a limit.
+/// As [`Machine::run`].
 pub fn replay(system: &System, schedule: &Schedule) -> Result<Trace, ModelError> {
-    let mut machine = Machine::new(system)?;
-    let mut trace = Trace::default();
-    for (index, step) in schedule.steps.iter().chain(&schedule.cycle).enumerate() {
-        let event = machine.step(*step).map_err(|error| match error {
-            ModelError::Impossible { why, .. } => ModelError::Impossible { number: index + 1, why },
-            other => other,
-        })?;
-        if index < schedule.steps.len() { trace.events.push(event) } else { trace.cycle.push(event) }
-    }
-    Ok(trace)
+    Machine::new(system)?.run(schedule)
 }

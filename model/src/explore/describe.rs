@@ -75,7 +75,7 @@ impl Moves<'_> {
 
     fn describe(&mut self, id: PartId, shared: PartId) -> Result<Info, ModelError> {
         let local = Arc::clone(self.locals.get(id));
-        if let Some((wrong, _)) = data_race(&self.model, &local)
+        if let Some(wrong) = data_race(&self.model, &local)
             && self.model.watched.contains(&Property::NoDataRace)
         {
             self.shown.push((self.branch, Shown::Wrong(wrong)));
