@@ -127,6 +127,8 @@ pub(crate) enum ReportFormat {
     Junit,
     /// For a pull request.
     Markdown,
+    /// For a scenario's file: its `[expect]` as it was measured.
+    Expect,
 }
 
 /// How anything else is shown.

@@ -14,7 +14,7 @@ use lockproof_model::step::ModelError;
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::{Extent, Finding, Verdict};
 use lockproof_reports::columns::{Detail, columns};
-use lockproof_reports::{Row, json, junit, markdown, table};
+use lockproof_reports::{Row, expect, json, junit, markdown, table};
 use lockproof_scenarios::{Scenario, remark};
 
 use crate::args::{CheckArgs, ReportFormat};
@@ -93,6 +93,7 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
         ReportFormat::Json => json::report(&rows),
         ReportFormat::Junit => junit::report(&rows),
         ReportFormat::Markdown => markdown::report(&rows),
+        ReportFormat::Expect => expect::report(&rows),
     });
     if args.format == ReportFormat::Table && !missed.is_empty() {
         let _ = writeln!(

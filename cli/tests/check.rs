@@ -82,7 +82,7 @@ fn a_wrong_expectation_of_a_file_is_unexpected() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("mine.toml");
     let built_in = says(&["show", "stale-ro-cache-after-rw-write", "--toml"], 0);
-    let mine = built_in.replace("fresh = \"violated\"", "fresh = \"proved\"");
+    let mine = built_in.replace("violated = [\"pr_473\"], ", "");
     assert_ne!(mine, built_in);
     fs::write(&path, mine).expect("a file");
     let path = path.to_str().expect("UTF-8");
@@ -91,6 +91,14 @@ fn a_wrong_expectation_of_a_file_is_unexpected() {
     assert_eq!(report["verdicts"][0]["as_expected"], false);
     let text = says(&["check", path, "-p", "pr_473", "--no-real", "--quiet"], 1);
     insta::assert_snapshot!(steady(&text));
+}
+
+#[test]
+fn what_was_measured_can_be_pasted_into_the_file() {
+    let measured = says(&["check", "stale-ro-cache-after-rw-write", "--format", "expect"], 0);
+    let file = says(&["show", "stale-ro-cache-after-rw-write", "--toml"], 0);
+    let (_, block) = measured.split_once("# stale-ro-cache-after-rw-write\n").expect("the scenario's name");
+    assert!(block.starts_with("[expect]\n") && file.ends_with(block), "{measured}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Verdicts and traces made readable: a [`table`] and [`columns`] for a terminal, [`markdown`] and [`mermaid`] for a
-//! pull request, [`junit`] for a build server, [`json`] for another program.
+//! pull request, [`junit`] for a build server, [`json`] for another program, [`expect`] for a scenario's file.
 //!
 //! Nothing here prints, and nothing looks at the terminal or the environment: each report is a `String`, and a [`Style`]
 //! says how wide it may be and whether it may be coloured. Texts that come from elsewhere (names of scenarios, ids of
@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod columns;
+pub mod expect;
 mod fold;
 pub mod json;
 pub mod junit;

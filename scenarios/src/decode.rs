@@ -133,9 +133,14 @@ impl<'t> Item<'t> {
     }
 
     pub(crate) fn text(&self, mistakes: &mut Mistakes) -> Option<Placed<&'t str>> {
+        self.as_text().or_else(|| self.wrong_type("a string", mistakes))
+    }
+
+    /// The string that it is, if it is one.
+    pub(crate) fn as_text(&self) -> Option<Placed<&'t str>> {
         match self.value.get_ref() {
             DeValue::String(text) => Some(self.placed(text.as_ref())),
-            _ => self.wrong_type("a string", mistakes),
+            _ => None,
         }
     }
 

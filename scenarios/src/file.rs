@@ -13,14 +13,14 @@ use crate::calls;
 use crate::decode::{Item, Mistakes, Placed, Table};
 use crate::discussion::{REMARKS, remark};
 use crate::error::{Found, Refused};
-use crate::scenario::{Expectation, Kind, Scenario};
+use crate::expect;
+use crate::scenario::{Kind, Scenario};
 use crate::usage;
 
 const FILE_KEYS: [&str; 11] =
     ["name", "title", "cites", "about", "properties", "protocols", "crashes", "store", "alias", "process", "expect"];
 const LAYER_KEYS: [&str; 4] = ["id", "names", "parent", "incomplete"];
 const PROCESS_KEYS: [&str; 7] = ["name", "count", "runs", "protocol", "crash", "before", "thread"];
-const VERDICTS: [&str; 5] = ["proved", "violated", "bounded", "sampled", "cut"];
 /// More kills than this are not asked for by any scenario, and each multiplies the states.
 const CRASHES_MAX: u32 = 8;
 
@@ -82,7 +82,7 @@ impl Reader<'_> {
         let drafts = self.processes(&root);
         usage::check(&layers, &drafts, crashes.as_ref(), &root.span, &mut self.mistakes);
         let expectations = match root.optional("expect").filter(|_| properties_are_good) {
-            Some(item) => self.expectations(&item, &properties, only.as_deref()),
+            Some(item) => expect::read(&item, &properties, self.protocols, only.as_deref(), &mut self.mistakes),
             None => Vec::new(), // a mistyped property would be reported again by each protocol
         };
         Some(Scenario {
@@ -297,37 +297,6 @@ impl Reader<'_> {
             }
         }
         parsed
-    }
-
-    fn expectations(&mut self, item: &Item<'_>, properties: &[Property], only: Option<&[String]>) -> Vec<Expectation> {
-        let mut expectations = Vec::new();
-        let Some(table) = item.open_table("`expect`", &mut self.mistakes) else {
-            return expectations;
-        };
-        for (name, item) in table.entries() {
-            let Some(protocol) = self.protocol(&name) else { continue };
-            if only.is_some_and(|only| !only.iter().any(|only| only == protocol.name)) {
-                let message = format!("`{}` is not among the scenario's `protocols`", protocol.name);
-                self.mistakes.add(&name.span, message, "expected of a protocol that is not checked", None);
-            }
-            let keys: Vec<&'static str> = properties.iter().map(|property| property.name()).collect();
-            let Some(verdicts) = item.table("an expectation", &keys, &mut self.mistakes) else { continue };
-            for &property in properties {
-                let Some(verdict) = verdicts.optional(property.name()) else {
-                    let message = format!("no verdict is expected of `{}` for `{property}`", protocol.name);
-                    let help = format!("add `{property} = \"…\"`: {}", VERDICTS.join(", "));
-                    self.mistakes.add(&name.span, message, "missing here", help);
-                    continue;
-                };
-                let Some(verdict) = verdict.text(&mut self.mistakes) else { continue };
-                if !VERDICTS.contains(&verdict.value) {
-                    self.mistakes.unknown(&verdict.span, "verdict", verdict.value, VERDICTS);
-                }
-                let verdict = verdict.value.to_owned();
-                expectations.push(Expectation { protocol: protocol.name.to_owned(), property, verdict });
-            }
-        }
-        expectations
     }
 }
 

@@ -12,6 +12,7 @@ mod calls;
 mod decode;
 mod discussion;
 mod error;
+mod expect;
 mod file;
 mod near;
 mod scenario;
@@ -50,8 +51,8 @@ use lockproof_model::protocol::Entry;
 ///     [[process.thread]]
 ///     calls = ["set-names base foo,bar"]
 ///
-///     [expect.v1_24]
-///     exclusive = "proved"
+///     [expect]
+///     exclusive = { violated = ["v1_24"] }
 /// "#;
 /// let protocols = lockproof_model::protocol::all();
 /// let scenario = lockproof_scenarios::parse("example.toml", text, &protocols)?;

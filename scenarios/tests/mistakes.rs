@@ -26,9 +26,9 @@ name = "writer"
 calls = ["put-layer new parent=base names=x,y diff=true"]
 repeat = 3
 
-[expect.v1_24]
-fresh = "proved"
-no-deadlock = "proved"
+[expect]
+fresh = { proved = ["v1_24"], violated = ["pr_473"] }
+no-deadlock = { violated = ["v1_24"], proved = "others" }
 "#;
 
 fn refuse(text: &str) -> Refused {
@@ -77,7 +77,7 @@ fn all_mistakes_are_shown_at_once() {
     let text = edit("\"no-deadlock\"]", "\"no-deadlok\"]")
         .replace("count = 2", "count = \"two\"")
         .replace("parent=base names", "parnet=base names")
-        .replace("[expect.v1_24]", "[expect.v1_25]");
+        .replace("violated = [\"v1_24\"]", "violated = [\"v1_25\"]");
     insta::assert_snapshot!(rendered(&refuse(&text)));
 }
 
@@ -87,8 +87,13 @@ fn a_file_that_is_no_toml_is_shown_in_its_place() {
 }
 
 #[test]
-fn a_missing_expectation_is_shown_at_its_protocol() {
-    insta::assert_snapshot!(rendered(&refuse(&edit("no-deadlock = \"proved\"\n", ""))));
+fn a_missing_expectation_is_shown_where_its_protocol_is_named() {
+    insta::assert_snapshot!(rendered(&refuse(&edit("proved = [\"v1_24\"], ", ""))));
+}
+
+#[test]
+fn a_protocol_in_the_place_of_a_property_is_told_where_it_belongs() {
+    insta::assert_snapshot!(rendered(&refuse(&edit("[expect]\n", "[expect]\nv1_24 = \"proved\"\n"))));
 }
 
 #[test]
@@ -99,8 +104,14 @@ fn each_mistake_has_one_line_with_its_place_and_what_is_allowed() {
         line("[\"D14\"]", "[\"D41\"]"),
         line("cites = [\"D14\"]", "cites = \"D14\""),
         line("\"fresh\", ", "\"fresh\", \"fresh\", "),
-        line("fresh = \"proved\"", "fresh = \"prooved\""),
-        line("fresh = \"proved\"", "fresh = \"proved\"\nordered = \"proved\""),
+        line("fresh = { proved", "fresh = { prooved"),
+        line("[expect]", "[expect]\nordered = \"proved\""),
+        line("[\"pr_473\"] }", "[\"pr_474\"] }"),
+        line("[\"pr_473\"] }", "\"pr_473\", cut = \"others\" }"),
+        line("[\"pr_473\"] }", "[\"v1_24\", \"pr_473\"] }"),
+        line("violated = [\"v1_24\"], proved", "violated = \"others\", proved"),
+        line("no-deadlock = { violated = [\"v1_24\"], proved = \"others\" }", "no-deadlock = \"prooved\""),
+        line("no-deadlock = { violated = [\"v1_24\"], proved = \"others\" }\n", ""),
         line("{ id = \"top\"", "{ id = \"base\" }, { id = \"top\""),
         line("parent = \"base\"", "parent = \"bsae\""),
         line("count = 2", "count = 27"),
@@ -122,7 +133,7 @@ fn each_mistake_has_one_line_with_its_place_and_what_is_allowed() {
         line("diff=true", "diff=yes"),
         line("count = 2", "before = []"),
         line("[store]", "alias = [{ path = \"/tmp\", target = \"root/vfs-layers\" }]\n[store]"),
-        line("cites = [\"D14\"]", "protocols = [\"pr_473\"]"),
+        line("cites = [\"D14\"]", "protocols = [\"v1_24\"]"),
         line("properties = [\"fresh\", \"no-deadlock\"]", "properties = []"),
     ];
     insta::assert_snapshot!(lines.join("\n"));
@@ -139,10 +150,12 @@ fn every_process_pinned_leaves_none_to_check() {
 #[test]
 fn a_protocol_of_the_callers_own_is_known_where_it_is_passed() {
     let own = Entry { name: "my_own", ..protocol::all()[0] };
-    let text = edit("[expect.v1_24]", "[expect.my_own]");
+    let text = edit("proved = [\"v1_24\"], violated = [\"pr_473\"]", "violated = [\"v1_24\"], cut = [\"my_own\"]");
     assert!(parse("example.toml", &text, &protocol::all()).is_err());
-    let scenario = parse("example.toml", &text, &[own]).expect("a scenario");
-    assert_eq!(scenario.expected("my_own", scenario.properties[0]), Some("proved"));
+    let protocols: Vec<Entry> = protocol::all().into_iter().chain([own]).collect();
+    let scenario = parse("example.toml", &text, &protocols).expect("a scenario");
+    assert_eq!(scenario.expected("my_own", scenario.properties[0]), Some("cut"));
+    assert_eq!(scenario.expected("my_own", scenario.properties[1]), Some("proved"));
     assert_eq!(scenario.system(own).processes[0].protocol.name, "my_own");
 }
 
