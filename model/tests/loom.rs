@@ -5,7 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{d14, layer, names, once, process, set_names, system};
-use lockproof_model::engine::loom::{LoomError, LoomOptions, Report, check};
+use lockproof_model::engine::loom::{LoomOptions, check};
+use lockproof_model::engine::{Error, Report};
 use lockproof_model::explore;
 use lockproof_model::property::Property;
 use lockproof_model::system::{Repeat, System};
@@ -103,7 +104,7 @@ fn two_threads_race() {
 fn what_loom_cannot_do_is_refused() {
     let mut system = d14("v1_24");
     let starvation = check(&system, &[Property::NoStarvationWeak], &LoomOptions::default());
-    assert_eq!(starvation.unwrap_err(), LoomError::Property(Property::NoStarvationWeak));
+    assert_eq!(starvation.unwrap_err(), Error::Property { engine: "loom", property: Property::NoStarvationWeak });
     system.processes[0].threads[0].repeat = Repeat::Forever;
     let endless = check(&system, &JUDGED, &LoomOptions::default());
     assert_eq!(endless.unwrap_err().to_string(), "loom cannot run this scenario: P1 runs for ever");

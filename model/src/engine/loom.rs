@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 
 use self::actor::Actor;
 use self::world::World;
-use crate::ctx::ProtocolError;
+use super::{Error, Report};
+use crate::automaton::LearnError;
 use crate::machine::Machine;
 use crate::op::{CellName, Path};
 use crate::property::Property;
@@ -59,29 +60,6 @@ impl Default for LoomOptions {
     }
 }
 
-/// What loom found.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// One for each property that was asked for, in that order.
-    pub findings: Vec<Finding>,
-    /// How many executions it took.
-    pub extent: Extent,
-}
-
-/// Why loom does not run a system.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoomError {
-    /// The system has something that this engine has no means for.
-    #[error("loom cannot run this scenario: {0}")]
-    Unsupported(String),
-    /// The engine does not judge that property.
-    #[error("loom does not judge {0}")]
-    Property(Property),
-    /// A mistake of a protocol.
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-}
-
 /// A violation, and the steps up to it.
 #[derive(Clone, Debug)]
 struct Witness {
@@ -96,7 +74,7 @@ struct Found {
     witnesses: BTreeMap<Property, Witness>,
     /// Why the search ended before its end.
     cut: Option<String>,
-    error: Option<ProtocolError>,
+    error: Option<LearnError>,
     /// An execution met more names than it had objects for: all begins again, with more of them.
     again: bool,
     /// Documents, stamps and their order of discovery: loom wants its atomics made before its threads.
@@ -151,7 +129,7 @@ impl Search {
 ///
 /// # Errors
 /// What this engine has no means for, and mistakes of a protocol.
-pub fn check(system: &System, properties: &[Property], options: &LoomOptions) -> Result<Report, LoomError> {
+pub fn check(system: &System, properties: &[Property], options: &LoomOptions) -> Result<Report, Error> {
     refuse(system, properties)?;
     let search = Arc::new(Search {
         system: system.clone(),
@@ -172,15 +150,19 @@ pub fn check(system: &System, properties: &[Property], options: &LoomOptions) ->
     }
     search.found(|found| {
         if let Some(error) = found.error.take() {
-            return Err(LoomError::Protocol(error));
+            return Err(Error::Learn(error));
         }
         let findings = properties.iter().map(|property| judge(&search, found, *property)).collect();
-        Ok(Report { findings, extent: Extent { executions: found.executions, ..Extent::default() } })
+        Ok(Report {
+            findings,
+            extent: Extent { executions: found.executions, ..Extent::default() },
+            ..Report::default()
+        })
     })
 }
 
-fn refuse(system: &System, properties: &[Property]) -> Result<(), LoomError> {
-    let unsupported = |why: &str| Err(LoomError::Unsupported(why.into()));
+fn refuse(system: &System, properties: &[Property]) -> Result<(), Error> {
+    let unsupported = |why: &str| Err(Error::Unsupported { engine: "loom", why: why.into() });
     let threads: usize = system.processes.iter().map(|process| process.threads.len()).sum();
     if threads > THREADS_MAX {
         return unsupported(&format!("it has {threads} threads, and loom has room for {THREADS_MAX}"));
@@ -198,15 +180,11 @@ fn refuse(system: &System, properties: &[Property]) -> Result<(), LoomError> {
     }
     let alone = system.processes.iter().all(|process| process.threads.len() == 1);
     for property in properties {
-        match property {
-            Property::Fresh
-            | Property::NoLostUpdate
-            | Property::NoPanic
-            | Property::NoDeadlock
-            | Property::NoDataRace => {}
-            Property::Exclusive if alone => {}
-            Property::Exclusive => return unsupported("`exclusive` is judged in processes with one thread only"),
-            other => return Err(LoomError::Property(*other)),
+        if !super::judges(*property) {
+            return Err(Error::Property { engine: "loom", property: *property });
+        }
+        if *property == Property::Exclusive && !alone {
+            return unsupported("`exclusive` is judged in processes with one thread only");
         }
     }
     Ok(())

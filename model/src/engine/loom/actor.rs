@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::loom::sync::MutexGuard;
 
 use super::world::{Contents, Guarded, Running, Sleep, World, fresh};
+use crate::automaton::LearnError;
 use crate::call::{Call, Reply};
 use crate::ctx::{Request, Task};
 use crate::monitor::{self, LAYERS, Need};
@@ -144,6 +145,7 @@ impl Actor {
         loop {
             self.may_go_on()?;
             let request = task.resume(outcome).map_err(|error| {
+                let error = LearnError::Protocol { protocol: entry.name, call: call.to_string(), error };
                 self.world.search.found(|found| found.error.get_or_insert(error).clone());
                 self.world.end();
                 Gone
