@@ -8,7 +8,8 @@
 //
 // Calls of one goroutine are made one after the other, those of different ones side by side. Each line of standard output
 // is an answer: {"id": 2, "value": ["foo"]} or {"id": 2, "error": "layer not known"}. What it cannot understand is an
-// answer too, with id 0. At the end of its input it waits for the calls that are under way, and ends.
+// answer too, with id 0. At the end of its input it waits a little for the calls that are under way, and ends: with status
+// 3 if one is stuck, so that it never outlives who started it by much.
 package main
 
 import (
@@ -20,10 +21,14 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/containers/storage"
 	"github.com/containers/storage/pkg/reexec"
 )
+
+// grace is how long calls may go on after the end of the input.
+const grace = 5 * time.Second
 
 type request struct {
 	ID        int      `json:"id"`
@@ -89,11 +94,23 @@ var calls = map[string]call{
 		if err := tar.NewWriter(&archive).Close(); err != nil {
 			return nil, err
 		}
-		layer, _, err := s.PutLayer(a[0], at(a, 1), from(a, 2), "", false, nil, &archive)
-		return id(layer, err)
+		return put(s, a[0], at(a, 1), from(a, 2), &archive)
+	}},
+	// pull-layer ID PARENT FILE [NAME…]: with contents that are read from FILE; a pipe keeps the pull under way.
+	"pull-layer": {3, func(s storage.Store, a []string) (interface{}, error) {
+		archive, err := os.Open(a[2])
+		if err != nil {
+			return nil, err
+		}
+		defer archive.Close()
+		return put(s, a[0], a[1], from(a, 3), archive)
 	}},
 	"create-layer": {1, func(s storage.Store, a []string) (interface{}, error) {
-		return id(s.CreateLayer(a[0], at(a, 1), from(a, 2), "", false, nil))
+		layer, err := s.CreateLayer(a[0], at(a, 1), from(a, 2), "", false, nil)
+		if err != nil {
+			return nil, err
+		}
+		return layer.ID, nil
 	}},
 	// create-image ID LAYER [NAME…]
 	"create-image": {2, func(s storage.Store, a []string) (interface{}, error) {
@@ -120,7 +137,8 @@ var calls = map[string]call{
 	"shutdown":         {0, func(s storage.Store, _ []string) (interface{}, error) { return s.Shutdown(false) }},
 }
 
-func id(layer *storage.Layer, err error) (interface{}, error) {
+func put(s storage.Store, id, parent string, names []string, archive io.Reader) (interface{}, error) {
+	layer, _, err := s.PutLayer(id, parent, names, "", false, nil, archive)
 	if err != nil {
 		return nil, err
 	}
@@ -240,5 +258,14 @@ func main() {
 	for _, queue := range goroutines {
 		close(queue)
 	}
-	running.Wait()
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(grace):
+		os.Exit(3)
+	}
 }

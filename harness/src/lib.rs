@@ -12,6 +12,7 @@
 //! | [`shown`] | whether real processes showed what the model says |
 //! | [`stress`] | the same processes, running freely |
 //! | [`kernel`] | the kernel's own account of locks |
+//! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
 //! | [`probe`] | a plain process that opens and locks files, for the rules of Linux |
 #![deny(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod documents;
 mod error;
 pub mod guardian;
 pub mod kernel;
+pub mod library;
 pub mod probe;
 pub mod process;
 pub mod replay;
