@@ -55,6 +55,28 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
     call
 }
 
+/// `call` as a scenario writes it. A list that is empty cannot be written; no file holds one.
+pub(crate) fn write(call: &Call) -> String {
+    let mut words = vec![call.name().to_owned()];
+    match call {
+        Call::Open | Call::Status | Call::Layers | Call::Shutdown | Call::ShutdownRo | Call::Goroutine { .. } => {}
+        Call::Names { id }
+        | Call::Exists { id }
+        | Call::DeleteLayer { id }
+        | Call::Diff { id }
+        | Call::CloseDiff { id } => words.push(id.clone()),
+        Call::Lookup { name } => words.push(name.clone()),
+        Call::SetNames { id, names } => words.extend([id.clone(), names.join(",")]),
+        Call::PutLayer { id, parent, names, diff } => {
+            words.push(id.clone());
+            words.extend(parent.as_ref().map(|parent| format!("parent={parent}")));
+            words.extend((!names.is_empty()).then(|| format!("names={}", names.join(","))));
+            words.extend(diff.then(|| "diff=true".to_owned()));
+        }
+    }
+    words.join(" ")
+}
+
 fn forms_help() -> String {
     let forms: Vec<String> = FORMS.iter().map(|(_, form)| format!("`{form}`")).collect();
     format!("calls: {}", forms.join(", "))

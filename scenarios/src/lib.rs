@@ -17,6 +17,7 @@ mod file;
 mod near;
 mod scenario;
 mod usage;
+mod write;
 
 pub use built_in::{BUILT_IN, built_in};
 pub use discussion::{REMARKS, Remark, remark};

@@ -7,6 +7,8 @@ use lockproof_model::protocol::{Entry, Layer, LayerStore};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::value::{Datum, Object};
 
+use crate::write;
+
 /// Who does what to a store, what must hold, and what is expected.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -81,6 +83,13 @@ impl Scenario {
         }
         let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
         System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }
+    }
+
+    /// The text of a file that holds it: [`parse`](crate::parse) makes the same scenario of it, but for the comments and
+    /// the order that its own file had.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        write::scenario(self)
     }
 
     /// The verdict that is expected, by name; `None` where the file says nothing.

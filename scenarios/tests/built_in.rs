@@ -120,3 +120,14 @@ fn a_protocol_that_a_scenario_does_not_know_has_no_expectation() {
     assert_eq!(scenario.expected("pr_473", Property::Ordered), None);
     assert_eq!(scenario.expected("my_own", Property::Fresh), None);
 }
+
+#[test]
+fn every_scenario_is_read_as_it_was_written() {
+    for scenario in scenarios() {
+        let text = scenario.to_toml();
+        let again = lockproof_scenarios::parse(&scenario.origin, &text, &protocol::all());
+        let mut again = again.unwrap_or_else(|refused| panic!("{:?}", refused.lines().collect::<Vec<_>>()));
+        again.text.clone_from(&scenario.text);
+        assert_eq!(format!("{again:?}"), format!("{scenario:?}"));
+    }
+}

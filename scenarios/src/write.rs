@@ -1,0 +1,136 @@
+//! A scenario as the text of a file: what [`parse`](crate::parse) reads, the other way round.
+
+use std::fmt::Write as _;
+
+use lockproof_model::call::Call;
+use lockproof_model::protocol::Layer;
+use lockproof_model::system::{Repeat, Thread};
+
+use crate::calls;
+use crate::scenario::{Expectation, Kind, Scenario};
+
+pub(crate) fn scenario(scenario: &Scenario) -> String {
+    // No field is left out in silence: one that is new has to be written here.
+    let Scenario {
+        name,
+        title,
+        cites,
+        about,
+        properties,
+        protocols,
+        crashes,
+        layers,
+        aliases,
+        kinds,
+        expectations,
+        origin: _,
+        text: _,
+    } = scenario;
+    let mut text = String::new();
+    line(&mut text, "name", &quoted(name));
+    line(&mut text, "title", &quoted(title));
+    if !cites.is_empty() {
+        line(&mut text, "cites", &list(cites));
+    }
+    if !about.is_empty() {
+        line(&mut text, "about", &quoted(about));
+    }
+    line(&mut text, "properties", &list(properties.iter().map(|property| property.name())));
+    if let Some(protocols) = protocols {
+        line(&mut text, "protocols", &list(protocols));
+    }
+    if *crashes > 0 {
+        line(&mut text, "crashes", &crashes.to_string());
+    }
+    if !layers.is_empty() {
+        let layers: Vec<String> = layers.iter().map(|one| layer(one)).collect();
+        line(&mut text, "\n[store]\nlayers", &format!("[{}]", layers.join(", ")));
+    }
+    for (path, target) in aliases {
+        line(&mut text, "\n[[alias]]\npath", &quoted(&path.0));
+        line(&mut text, "target", &quoted(&target.0));
+    }
+    for one in kinds {
+        kind(&mut text, one);
+    }
+    expected(&mut text, expectations);
+    text
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    let _ = writeln!(text, "{key} = {value}");
+}
+
+/// A string of TOML; one that has several lines stands on several.
+fn quoted(text: &str) -> String {
+    let lines = text.contains('\n');
+    let mut quoted = String::from(if lines { "\"\"\"\n" } else { "\"" });
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '\n' if lines => quoted.push('\n'),
+            // TOML allows no other control character than a tab as it is.
+            control if control.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted.push_str(if lines { "\"\"\"" } else { "\"" });
+    quoted
+}
+
+fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let quoted: Vec<String> = texts.into_iter().map(|text| quoted(text.as_ref())).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn layer(layer: &Layer) -> String {
+    let Layer { id, names, parent, incomplete } = layer;
+    let mut keys = vec![format!("id = {}", quoted(id))];
+    keys.extend((!names.is_empty()).then(|| format!("names = {}", list(names))));
+    keys.extend((!parent.is_empty()).then(|| format!("parent = {}", quoted(parent))));
+    keys.extend(incomplete.then(|| "incomplete = true".to_owned()));
+    format!("{{ {} }}", keys.join(", "))
+}
+
+fn kind(text: &mut String, kind: &Kind) {
+    let Kind { name, count, runs, protocol, may_crash, before, threads } = kind;
+    line(text, "\n[[process]]\nname", &quoted(name));
+    if *count != 1 {
+        line(text, "count", &count.to_string());
+    }
+    repeat(text, "runs", *runs);
+    if let Some(protocol) = protocol {
+        line(text, "protocol", &quoted(protocol.name));
+    }
+    if *may_crash {
+        line(text, "crash", "true");
+    }
+    if *before != [Call::Open] {
+        line(text, "before", &list(before.iter().map(calls::write)));
+    }
+    for Thread { script, repeat: times } in threads {
+        line(text, "[[process.thread]]\ncalls", &list(script.iter().map(calls::write)));
+        repeat(text, "repeat", *times);
+    }
+}
+
+fn repeat(text: &mut String, key: &str, repeat: Repeat) {
+    match repeat {
+        Repeat::Times(1) => {}
+        Repeat::Times(times) => line(text, key, &times.to_string()),
+        Repeat::Forever => line(text, key, "\"forever\""),
+    }
+}
+
+fn expected(text: &mut String, expectations: &[Expectation]) {
+    let mut last = None;
+    for Expectation { protocol, property, verdict } in expectations {
+        if last != Some(protocol) {
+            let _ = write!(text, "\n[expect.{protocol}]\n");
+            last = Some(protocol);
+        }
+        line(text, property.name(), &quoted(verdict));
+    }
+}
