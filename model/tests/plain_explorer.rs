@@ -2,15 +2,16 @@
 //! every mode, on the length of the shortest counterexample; and every counterexample, run again, shows what it says.
 
 mod common;
-mod plain;
 
 use lockproof_model::explore::{Options, check};
+use lockproof_model::plain;
 use lockproof_model::property::Property;
 use lockproof_model::protocol;
 use lockproof_model::system::System;
 use lockproof_model::verdict::{Finding, Verdict};
+use lockproof_model::witness;
 
-use common::{again, random, small};
+use common::{random, small};
 
 /// More states than that are too many for a test.
 const STATES_MAX: usize = 60_000;
@@ -48,35 +49,35 @@ fn safety() -> Vec<Property> {
 
 /// Returns the plain explorer's states and moves with every property watched.
 fn agree(name: &str, system: &System, states_max: usize, faults: &mut Vec<String>) -> Option<(usize, usize)> {
-    let mut plain = plain::explore(system, &Property::ALL, states_max)?;
-    let extent = (plain.states(), plain.transitions);
+    let mut plain = plain::explore(system, &Property::ALL, states_max).unwrap()?;
+    let extent = (plain.states, plain.transitions);
     for properties in [Property::ALL.to_vec(), safety()] {
         let all = properties.len() == Property::ALL.len();
         // What is watched is part of the state. Of a large system the states are counted once.
         let counted = all || extent.0 < COUNTED_TWICE_MAX;
         if !all && counted {
-            plain = plain::explore(system, &properties, states_max)?;
+            plain = plain::explore(system, &properties, states_max).unwrap()?;
         }
         for mode in 0..if all { 2 } else { 16 } {
             let report = check(system, &properties, &options(mode), &|| false).unwrap();
             let at = format!("{name}, mode {mode:04b}, {}", if all { "all properties" } else { "safety" });
             if mode & 7 == 0 && counted {
                 let found = (report.extent.states as usize, report.extent.transitions as usize);
-                let plain = (plain.states(), plain.transitions);
+                let plain = (plain.states, plain.transitions);
                 faults.extend((found != plain).then(|| format!("{at}: {found:?} states and moves, plainly {plain:?}")));
             }
-            let too_many = report.extent.states as usize > plain.states();
+            let too_many = report.extent.states as usize > plain.states;
             faults.extend(too_many.then(|| format!("{at}: more states than there are")));
             for finding in &report.findings {
                 let property = finding.property;
                 if is_shown(finding) != plain.shown.contains(&property) {
                     faults.push(format!("{at}: {property} is {:?}: {}", finding.verdict, finding.detail));
                 }
-                if let Some(fault) = again::fault(system, &properties, finding) {
+                if let Err(fault) = witness::validate(system, &properties, finding, STATES_MAX) {
                     faults.push(format!("{at}: {property}: {fault}"));
                 }
                 if mode & 7 == 0
-                    && let Some(depth) = plain.wrong.get(&property)
+                    && let Some(depth) = plain.shortest.get(&property)
                 {
                     let trace = finding.trace.as_ref().map(|trace| trace.events.len());
                     let longer = trace != Some(*depth);

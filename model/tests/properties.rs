@@ -8,9 +8,10 @@ use lockproof_model::explore::{Options, check};
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::System;
+use lockproof_model::witness;
 
 use common::small::{speaks, tinies};
-use common::{again, exists, forever, layer, names, once, protocol, put, set_names, system, tiny};
+use common::{exists, forever, layer, names, once, protocol, put, set_names, system, tiny};
 
 /// A system of single threads that make these calls once.
 fn of(entry: Entry, scripts: &[&[Call]]) -> System {
@@ -31,7 +32,7 @@ fn tiny(processes: &[&str]) -> System {
 fn finds(property: Property, system: &System) -> String {
     let report = check(system, &[property], &Options { visit_all: true, ..Options::default() }, &|| false).unwrap();
     let finding = &report.findings[0];
-    if let Some(fault) = again::fault(system, &[property], finding) {
+    if let Err(fault) = witness::validate(system, &[property], finding, 100_000) {
         panic!("{property}: {fault}");
     }
     let schedule = finding.trace.as_ref().map(|trace| trace.schedule().to_string()).unwrap_or_default();

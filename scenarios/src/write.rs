@@ -1,8 +1,10 @@
 //! A scenario as the text of a file: what [`parse`](crate::parse) reads, the other way round.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lockproof_model::call::Call;
+use lockproof_model::property::Property;
 use lockproof_model::protocol::Layer;
 use lockproof_model::system::{Repeat, Thread};
 
@@ -43,7 +45,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         line(&mut text, "crashes", &crashes.to_string());
     }
     if !layers.is_empty() {
-        let layers: Vec<String> = layers.iter().map(|one| layer(one)).collect();
+        let layers: Vec<String> = layers.iter().map(layer).collect();
         line(&mut text, "\n[store]\nlayers", &format!("[{}]", layers.join(", ")));
     }
     for (path, target) in aliases {
@@ -125,12 +127,16 @@ fn repeat(text: &mut String, key: &str, repeat: Repeat) {
 }
 
 fn expected(text: &mut String, expectations: &[Expectation]) {
-    let mut last = None;
+    let mut verdicts: BTreeMap<Property, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for Expectation { protocol, property, verdict } in expectations {
-        if last != Some(protocol) {
-            let _ = write!(text, "\n[expect.{protocol}]\n");
-            last = Some(protocol);
-        }
-        line(text, property.name(), &quoted(verdict));
+        verdicts.entry(*property).or_default().entry(verdict).or_default().push(protocol);
+    }
+    if !verdicts.is_empty() {
+        text.push_str("\n[expect]\n");
+    }
+    for (property, verdicts) in verdicts {
+        let of: Vec<String> =
+            verdicts.iter().map(|(verdict, protocols)| format!("{verdict} = {}", list(protocols))).collect();
+        line(text, property.name(), &format!("{{ {} }}", of.join(", ")));
     }
 }

@@ -1,7 +1,6 @@
 //! Small systems for tests.
 #![allow(dead_code, unreachable_pub, reason = "each test uses some of them")]
 
-pub mod again;
 pub mod random;
 pub mod small;
 pub mod tiny;
