@@ -3,6 +3,7 @@
 use std::io;
 
 use lockproof_harness::HarnessError;
+use lockproof_harness::library::BuildError;
 use lockproof_model::step::ModelError;
 use lockproof_scenarios::{Refused, ScenarioError};
 use miette::{Diagnostic, MietteHandlerOpts};
@@ -62,6 +63,13 @@ pub(crate) enum CliError {
     /// Real processes could not be run to the end.
     #[error("failed to run real processes")]
     Real(#[source] Box<HarnessError>),
+    /// The driver for the real library could not be built.
+    #[error("failed to build the driver for the real library")]
+    Driver(#[source] Box<BuildError>),
+    /// There is no `containers-storage`.
+    #[error("containers-storage is not installed")]
+    #[diagnostic(help("apt-get install containers-storage, or name one with --store PATH"))]
+    NoStore,
     /// Stdout is gone.
     #[error("failed to write to stdout")]
     Write(#[source] io::Error),
@@ -77,6 +85,8 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             CliError::UnknownScenario { .. }
+            | CliError::NoStore
+            | CliError::Driver(_)
             | CliError::Scenario(_)
             | CliError::SameName { .. }
             | CliError::Nothing { .. } => WRONG_USE,

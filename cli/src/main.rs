@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod beside;
 mod check;
 mod engine;
 mod error;

@@ -11,6 +11,7 @@ use lockproof_model::system::Repeat;
 use serde::Serialize;
 
 use crate::args::{Format, StressArgs};
+use crate::beside;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::select;
@@ -18,8 +19,9 @@ use crate::units::time;
 
 /// Whether nobody panicked. That somebody waits, or a call fails, is what one wants to see.
 pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> {
-    let scenario = select::scenario(&args.scenario)?;
-    let mut system = scenario.system(select::protocol(&args.protocol)?);
+    let (Some(scenario), Some(protocol)) = (&args.scenario, &args.protocol) else { return beside::run(args, output) };
+    let scenario = select::scenario(scenario)?;
+    let mut system = scenario.system(select::protocol(protocol)?);
     if args.again {
         system.processes.iter_mut().for_each(|process| process.runs = Repeat::Forever);
     }
@@ -28,8 +30,8 @@ pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> 
         .stress(&system, &StressOptions::lasting(args.duration))
         .map_err(|error| CliError::Real(Box::new(error)))?;
     output.print(&match args.format {
-        Format::Table => table(&report, &scenario.name, &args.protocol),
-        Format::Json => json(&report, &scenario.name, &args.protocol),
+        Format::Table => table(&report, &scenario.name, protocol),
+        Format::Json => json(&report, &scenario.name, protocol),
     })?;
     Ok(report.processes.iter().all(|process| process.panics.is_empty()))
 }

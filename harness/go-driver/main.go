@@ -28,7 +28,7 @@ import (
 )
 
 // grace is how long calls may go on after the end of the input.
-const grace = 5 * time.Second
+const grace = 2 * time.Second
 
 type request struct {
 	ID        int      `json:"id"`

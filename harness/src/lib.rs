@@ -11,11 +11,14 @@
 //! | [`replay`] | a schedule, in the model and by real processes, one step at a time |
 //! | [`shown`] | whether real processes showed what the model says |
 //! | [`stress`] | the same processes, running freely |
+//! | [`beside`] | the real library as a daemon, and real commands beside it, running freely |
 //! | [`kernel`] | the kernel's own account of locks |
 //! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
 //! | [`probe`] | a plain process that opens and locks files, for the rules of Linux |
 #![deny(unsafe_code)]
 
+pub mod beside;
+mod bounded;
 pub mod disk;
 pub mod documents;
 mod error;

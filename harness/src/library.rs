@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::Harness;
+
 /// The driver's text.
 const MAIN: &str = include_str!("../go-driver/main.go");
 
@@ -166,7 +168,7 @@ pub enum LibraryError {
 
 /// A process of the driver. Dropping it kills it and waits for its end.
 ///
-/// It ends by itself soon after its standard input does, and so after its parent, whatever becomes of that.
+/// It dies with the thread that started it, and ends by itself soon after its standard input does.
 #[derive(Debug)]
 pub struct Library {
     child: Child,
@@ -178,12 +180,18 @@ pub struct Library {
 }
 
 impl Library {
-    /// Starts `program`, which [`build`] made.
+    /// Starts `program`, which [`build`] made. It says what it has to say of itself (a panic, a data race) in the file
+    /// `errors`, or on our standard error.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn start(program: &Path) -> std::io::Result<Self> {
-        let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    pub fn start(harness: &Harness, program: &Path, errors: Option<fs::File>) -> std::io::Result<Self> {
+        let mut command = harness.bounded(program);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(errors) = errors {
+            command.stderr(errors);
+        }
+        let mut child = command.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, answers) = channel();
         std::thread::spawn(move || {
@@ -253,6 +261,22 @@ impl Library {
                 Err(RecvTimeoutError::Disconnected) => return Err(LibraryError::Ended),
             }
         }
+    }
+
+    /// Waits until any call returns, and says which; `None` if none does in time.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn next(&mut self, limit: Duration) -> Result<Option<(CallId, Returned)>, LibraryError> {
+        let answer = match self.early.pop() {
+            Some(answer) => answer,
+            None => match self.answers.recv_timeout(limit) {
+                Ok(answer) => answer,
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Err(LibraryError::Ended),
+            },
+        };
+        Ok(Some((CallId(answer.id), answer.error.map_or(Ok(answer.value), Err))))
     }
 
     /// Makes a call and waits until it returns.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -176,6 +176,36 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits for the end of a process and for what it says on its pipes; `None` if it takes longer, and then it is killed.
+pub(crate) fn within(mut child: Child, limit: Duration) -> io::Result<Option<Output>> {
+    let until = Instant::now() + limit;
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        let said = |pipe: Option<&mut dyn io::Read>| {
+            let mut text = Vec::new();
+            pipe.map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
+        };
+        let stdout = scope.spawn(move || said(stdout.as_mut().map(|pipe| pipe as _)));
+        let stderr = scope.spawn(move || said(stderr.as_mut().map(|pipe| pipe as _)));
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if Instant::now() >= until {
+                child.kill()?;
+                child.wait()?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let joined = |thread: std::thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of ours panicked")))
+        };
+        let (stdout, stderr) = (joined(stdout)?, joined(stderr)?);
+        Ok(status.map(|status| Output { status, stdout, stderr }))
+    })
 }
 
 /// How a process ended, in words.

@@ -13,6 +13,9 @@ pub(crate) const VERSION: u32 = 1;
 /// The first argument of a worker.
 pub(crate) const ARGUMENT: &str = "--lockproof-worker";
 
+/// The first argument of a process that is to become another program; our process id, that program and its arguments follow.
+pub(crate) const EXECUTE: &str = "--lockproof-execute";
+
 /// What a worker is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "role")]

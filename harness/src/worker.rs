@@ -17,6 +17,7 @@ use lockproof_model::protocol::{self, Entry};
 use lockproof_model::value::{Object, Stamp, Value};
 use lockproof_model::world::memory::{Memory, Progress};
 
+use crate::bounded;
 use crate::disk::{Attempt, Disk, Waiting};
 use crate::error::HarnessError;
 use crate::guardian;
@@ -52,6 +53,7 @@ pub fn run_if_asked_with(protocols: &[Entry]) {
         };
         std::process::exit(status);
     }
+    bounded::execute_if_asked();
 }
 
 fn serve(protocols: &[Entry]) -> Result<i32, String> {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use common::harness;
+use common::{command, harness};
+use lockproof_harness::beside::BesideOptions;
 use lockproof_harness::guardian::RunDirectory;
 use lockproof_harness::library::{BuildError, Library, LibraryError, Returned, Source, build};
 use serde_json::{Value as Json, json};
@@ -31,9 +32,7 @@ fn program() -> Option<&'static Path> {
         match build(&Source::Installed, false, &into) {
             Ok(program) => Some(program),
             Err(missing @ BuildError::Missing { .. }) => {
-                let banner = format!("{missing}: NOTHING is checked against the real library");
-                assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
-                eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
+                common::missing(&missing.to_string(), "the real library");
                 None
             }
             Err(error) => panic!("{error}"),
@@ -60,7 +59,7 @@ impl Run {
 
     /// A process with a store of each name, each with a run root of its own over the one graph root.
     fn process(&self, stores: &[&str]) -> Library {
-        let mut library = Library::start(self.program).unwrap();
+        let mut library = Library::start(&harness(), self.program, None).unwrap();
         for store in stores {
             library.open(store, self.path(), &format!("run-{store}"), LIMIT).unwrap().unwrap();
         }
@@ -181,6 +180,31 @@ fn a_child_is_built_on_a_layer_that_a_killed_pull_left_incomplete() {
         assert_eq!(now(&mut next, "c", "exists", &["half"]), Ok(json!(false)));
         assert_eq!(run.ids("vfs-layers/layers.json"), ["base", "child"]);
     }
+}
+
+/// A daemon and commands, each with layers of its own: nothing is lost, no answer is wrong, nobody is stuck.
+#[test]
+fn a_daemon_and_commands_lose_nothing_of_each_other() {
+    let (Some(driver), Some(command)) = (program(), command()) else { return };
+    let options = BesideOptions {
+        duration: Duration::from_secs(3),
+        limit: LIMIT,
+        seed: 1,
+        driver: driver.into(),
+        command,
+        goroutines: 4,
+        lanes: 1,
+    };
+    let report = harness().beside(&options).unwrap();
+    assert!(report.wrong.is_empty() && report.stuck.is_empty(), "{report:?}");
+    assert_eq!(report.daemon_said, "");
+    let returned = |kind: &str, call: &'static str| report.calls.get(&(kind.into(), call)).map(|c| c.took_ns.len());
+    for kind in ["command", "goroutine"] {
+        assert!(returned(kind, "put-layer").is_some() && returned(kind, "exists").is_some(), "{report:?}");
+    }
+    let opened: u64 = returned("goroutine", "diff").unwrap_or_default();
+    assert_eq!(returned("goroutine", "close-diff").unwrap_or_default(), opened, "each diff was given back");
+    assert!(report.kept > 0);
 }
 
 /// What the driver cannot do is an answer, and a driver whose parent is gone ends by itself.

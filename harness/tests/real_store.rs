@@ -10,7 +10,7 @@ use std::path::{Path as FsPath, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{LAYERS_LOCK, delete, exists, harness, names, process, put, set_names, system};
+use common::{LAYERS_LOCK, command, delete, exists, harness, names, process, put, set_names, system};
 use lockproof_harness::disk::Disk;
 use lockproof_harness::documents;
 use lockproof_harness::stress::{StressOptions, StressReport};
@@ -24,21 +24,6 @@ use serde_json::Value as Json;
 
 const ROUNDS: usize = 200;
 
-/// The program; `None` if there is none and that is allowed.
-fn program() -> Option<PathBuf> {
-    let named = std::env::var_os("LOCKPROOF_CONTAINERS_STORAGE").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = || std::env::split_paths(&path).map(|dir| dir.join("containers-storage")).find(|file| file.is_file());
-    let found = named.or_else(on_path);
-    if found.is_none() {
-        let banner = "containers-storage is not installed (apt-get install containers-storage, or set \
-                      LOCKPROOF_CONTAINERS_STORAGE): NOTHING is checked against the real program";
-        assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
-        eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
-    }
-    found
-}
-
 /// The real program on one store.
 struct Real {
     program: PathBuf,
@@ -47,7 +32,7 @@ struct Real {
 
 impl Real {
     fn new() -> Option<Self> {
-        let program = program()?;
+        let program = command()?;
         let directory = tempfile::Builder::new().prefix("lockproof-real-").tempdir().unwrap();
         Some(Self { program, directory })
     }

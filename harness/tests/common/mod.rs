@@ -1,6 +1,8 @@
 //! What the tests share: our worker program, small systems, and schedules found by driving the model.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+use std::path::PathBuf;
+
 use lockproof_harness::Harness;
 use lockproof_model::call::Call;
 use lockproof_model::machine::Machine;
@@ -111,4 +113,25 @@ impl<'s> Driver<'s> {
     pub(crate) fn schedule(&self) -> Schedule {
         Schedule { steps: self.steps.clone(), cycle: Vec::new() }
     }
+}
+
+/// Says loudly that something is not there, and so what is not checked; fails if it must be.
+pub(crate) fn missing(what: &str, unchecked: &str) {
+    let banner = format!("{what}: NOTHING is checked against {unchecked}");
+    assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
+    eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
+}
+
+/// The unmodified `containers-storage`; `None` if there is none and that is allowed.
+pub(crate) fn command() -> Option<PathBuf> {
+    let named = std::env::var_os("LOCKPROOF_CONTAINERS_STORAGE").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = || std::env::split_paths(&path).map(|dir| dir.join("containers-storage")).find(|file| file.is_file());
+    let found = named.or_else(on_path);
+    if found.is_none() {
+        let what = "containers-storage is not installed (apt-get install containers-storage, or set \
+                    LOCKPROOF_CONTAINERS_STORAGE)";
+        missing(what, "the real program");
+    }
+    found
 }

@@ -1,0 +1,52 @@
+//! `stress --daemon` as its user meets it.
+
+mod common;
+
+use common::{json, lockproof, stderr};
+
+/// Whether the real library can be built and the real command be run here; says so loudly if not.
+fn is_here() -> bool {
+    let gone = ["/usr/share/gocode/src/github.com/containers/storage", "/usr/bin/go", "/usr/bin/containers-storage"]
+        .into_iter()
+        .find(|path| !std::path::Path::new(path).exists());
+    let Some(gone) = gone else { return true };
+    let banner = format!("{gone} is not there: NOTHING is checked of `stress --daemon`; .ci/run says what to install");
+    assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
+    eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
+    false
+}
+
+#[test]
+fn a_daemon_and_commands_are_measured() {
+    if !is_here() {
+        return;
+    }
+    let said = json(&["stress", "--daemon", "2", "--commands", "1", "--for", "1s", "--seed", "7"], 0);
+    assert_eq!((&said["version"], &said["seed"], &said["goroutines"]), (&1.into(), &7.into(), &2.into()));
+    assert_eq!((&said["wrong"], &said["stuck"]), (&serde_json::json!([]), &serde_json::json!([])));
+    let calls = said["calls"].as_array().expect("a list");
+    for party in ["command", "goroutine"] {
+        let of_party = calls.iter().filter(|call| call["party"] == party);
+        assert!(of_party.map(|call| call["returned"].as_u64().unwrap_or(0)).sum::<u64>() > 0, "{said}");
+    }
+}
+
+#[test]
+fn a_scenario_and_a_daemon_are_not_stressed_at_once() {
+    let both = lockproof(&["stress", "writer-starvation", "-p", "v1_24", "--daemon", "2"]);
+    assert_eq!(both.status.code(), Some(2));
+    let protocol = lockproof(&["stress", "--daemon", "2", "-p", "v1_24"]);
+    assert_eq!(protocol.status.code(), Some(2));
+    let neither = lockproof(&["stress"]);
+    assert_eq!(neither.status.code(), Some(2));
+}
+
+#[test]
+fn what_is_no_source_tree_is_refused_in_words() {
+    if !is_here() {
+        return;
+    }
+    let refused = lockproof(&["stress", "--daemon", "2", "--go-source", "src"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("src is no source tree of containers/storage"), "{}", stderr(&refused));
+}
