@@ -9,6 +9,7 @@ use lockproof_model::property::Property;
 use lockproof_model::protocol;
 use lockproof_model::schedule::Schedule;
 
+use crate::engine::EngineArgs;
 use crate::output::Color;
 use crate::units;
 
@@ -30,8 +31,10 @@ Examples:
   lockproof check my-race.toml --property fresh       a file of your own, one property
   lockproof check --quiet --format junit > checks.xml for a build server
   lockproof check writer-starvation --memory-max 2G --time-max 5m
+  lockproof check graphlock-scope-race --engine all   by every engine, side by side
 
-A search that reaches a limit is `cut`: it is never as expected, unless a file expects it.
+A search that reaches a limit is `cut`: it is never as expected, unless a file expects it, or another engine has the
+expected answer. Two engines whose answers differ are unexpected, whatever was expected.
 Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
 
 const LIST: &str = "\
@@ -164,30 +167,8 @@ pub(crate) struct CheckArgs {
     /// In traces, also what happens inside a process (mutexes, cells, clocks), and locks that have no part in it.
     #[arg(short, long, conflicts_with = "quiet")]
     pub(crate) verbose: bool,
-    /// Keep whole states, so that a proof is no matter of probability; this is the default.
-    #[arg(long, conflicts_with = "fingerprint")]
-    pub(crate) exact: bool,
-    /// Keep fingerprints of states: less memory, and a bound on the chance of a collision is printed.
-    #[arg(long)]
-    pub(crate) fingerprint: bool,
-    /// Do not treat processes that run the same script alike.
-    #[arg(long)]
-    pub(crate) no_symmetry: bool,
-    /// Try all orders of steps that do not depend on each other.
-    #[arg(long)]
-    pub(crate) no_partial_order: bool,
-    /// Take the steps that concern one process alone one by one.
-    #[arg(long)]
-    pub(crate) no_merge: bool,
-    /// Give a search up after so many states.
-    #[arg(long, value_name = "N", value_parser = units::count)]
-    pub(crate) states_max: Option<u64>,
-    /// Give a search up when it needs more memory: 512M, 2G.
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    pub(crate) memory_max: Option<u64>,
-    /// Give a search up after this time: 30s, 5m.
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    pub(crate) time_max: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) engines: EngineArgs,
     /// Do not run counterexamples on real processes.
     #[arg(long)]
     pub(crate) no_real: bool,
@@ -276,6 +257,7 @@ pub(crate) struct StressArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
     use clap::CommandFactory;
 
     #[test]
@@ -288,6 +270,6 @@ mod tests {
         let cli = Cli::try_parse_from(["lockproof"]).expect("no arguments are fine");
         let Command::Check(args) = cli.command.unwrap_or_default() else { panic!("not a check") };
         assert!(args.scenarios.is_empty() && args.protocol.is_empty() && args.property.is_empty());
-        assert!(!args.no_real && args.states_max.is_none());
+        assert!(!args.no_real && args.engines.chosen() == [Engine::Explore]);
     }
 }

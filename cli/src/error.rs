@@ -46,6 +46,22 @@ pub(crate) enum CliError {
         /// Why.
         why: String,
     },
+    /// An option that none of the engines that were asked for knows.
+    #[error("`{option}` is an option of {engine}, which was not asked for")]
+    #[diagnostic(help("`--engine {engine}` asks for it, `--engine all` for all"))]
+    OptionOfEngine {
+        /// The option.
+        option: String,
+        /// The engine that knows it.
+        engine: &'static str,
+    },
+    /// The engines that were asked for judge nothing of what was asked.
+    #[error("nothing was judged: {why}")]
+    #[diagnostic(help("`--engine explore` judges every property of every scenario"))]
+    Refused {
+        /// Why not.
+        why: String,
+    },
     /// A schedule that does not belong to the scenario.
     #[error("failed to run the schedule in the model")]
     #[diagnostic(help("a schedule belongs to one scenario, one protocol and one version of both"))]
@@ -89,7 +105,9 @@ impl CliError {
             | CliError::Driver(_)
             | CliError::Scenario(_)
             | CliError::SameName { .. }
-            | CliError::Nothing { .. } => WRONG_USE,
+            | CliError::Nothing { .. }
+            | CliError::OptionOfEngine { .. }
+            | CliError::Refused { .. } => WRONG_USE,
             CliError::Schedule(error) if matches!(**error, ModelError::Impossible { .. }) => WRONG_USE,
             CliError::BuiltIn(_)
             | CliError::Schedule(_)

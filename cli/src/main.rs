@@ -8,6 +8,7 @@ mod beside;
 mod check;
 mod engine;
 mod error;
+mod job;
 mod list;
 mod output;
 mod progress;
@@ -17,6 +18,7 @@ mod rerun;
 mod select;
 mod stress;
 mod units;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -10,19 +10,11 @@ use lockproof_model::system::System;
 use lockproof_model::value::Value;
 use lockproof_model::verdict::{Finding, Verdict};
 use lockproof_reports::Row;
+use lockproof_reports::row::PROCESSES;
 
 use crate::error::CliError;
 use crate::output::Output;
 use crate::units;
-
-/// What the real processes are called in reports.
-pub(crate) const ENGINE: &str = "processes";
-
-/// Whether the trace of a verdict shows something: a counterexample, or the witness that `parallel-reads` asks for.
-pub(crate) fn is_a_showing(property: Property, verdict: &Verdict) -> bool {
-    let shown = if property == Property::ParallelReads { Verdict::Proved } else { Verdict::Violated };
-    *verdict == shown
-}
 
 /// Runs what was found on real processes, and says whether they show the same. `None` where there is nothing to show.
 /// `model` is the model's verdict.
@@ -31,7 +23,7 @@ pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option
         // Two orders are taken in two runs; one schedule shows one of them, and nothing wrong with it.
         return None;
     }
-    let trace = finding.trace.as_ref().filter(|_| is_a_showing(finding.property, &finding.verdict))?;
+    let trace = finding.trace.as_ref().filter(|_| finding.verdict.is_shown_by_a_run(finding.property))?;
     let started = Instant::now();
     let replayed = Harness::current()
         .and_then(|harness| harness.replay(system, &trace.schedule(), &ReplayOptions::default()))
@@ -43,12 +35,16 @@ pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option
         Err(error) => (Verdict::Cut("the processes did not come to the end".into()), error.to_string()),
     };
     Some(Row {
-        engine: ENGINE.into(),
+        engine: PROCESSES.into(),
+        found_by: Some(model.engine.clone()),
         expected: Some(finding.verdict.name().to_owned()),
         as_expected: verdict == finding.verdict,
         verdict,
         states: 0,
         schedules: 1,
+        strategy: None,
+        seed: None,
+        own_schedule: None,
         seconds: started.elapsed().as_secs_f64(),
         detail,
         ..model.clone()

@@ -30,6 +30,16 @@ pub(crate) fn scenario(name: &str) -> Result<Cow<'static, Scenario>, CliError> {
     Err(CliError::UnknownScenario { name: name.into(), help })
 }
 
+/// What the command line calls a scenario that was selected: its name if it is built in, else its file, as a shell takes it.
+pub(crate) fn argument(scenario: &Scenario) -> Result<String, CliError> {
+    let origin = &scenario.origin;
+    if all()?.iter().any(|built_in| built_in.origin == *origin && built_in.text == scenario.text) {
+        return Ok(scenario.name.clone());
+    }
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    Ok(if origin.chars().all(is_plain) { origin.clone() } else { format!("'{}'", origin.replace('\'', r"'\''")) })
+}
+
 /// The scenarios of those names, each once; all if there are no names.
 pub(crate) fn scenarios(names: &[String]) -> Result<Vec<Cow<'static, Scenario>>, CliError> {
     if names.is_empty() {

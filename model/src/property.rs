@@ -74,6 +74,12 @@ impl Property {
     pub fn is_liveness(self) -> bool {
         matches!(self, Property::NoDeadlock | Property::NoStarvationWeak | Property::NoStarvationStrong)
     }
+
+    /// Whether it asks for a run, where the others forbid some: a run proves it, and only all states together violate it.
+    #[must_use]
+    pub fn is_wish(self) -> bool {
+        self == Property::ParallelReads
+    }
 }
 
 impl fmt::Display for Property {

@@ -30,6 +30,18 @@ impl Verdict {
             Verdict::Cut(_) => "cut",
         }
     }
+
+    /// Whether it is an answer; two engines whose answers differ contradict each other.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        matches!(self, Verdict::Proved | Verdict::Violated)
+    }
+
+    /// Whether a single run shows it: a counterexample, or the run that a [wish](Property::is_wish) asks for.
+    #[must_use]
+    pub fn is_shown_by_a_run(&self, property: Property) -> bool {
+        *self == if property.is_wish() { Verdict::Proved } else { Verdict::Violated }
+    }
 }
 
 /// The verdict on one property, and what it rests on.

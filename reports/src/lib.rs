@@ -6,6 +6,7 @@
 //! layers, messages of panics) are cleaned of control characters before they are shown.
 #![forbid(unsafe_code)]
 
+pub mod agreement;
 pub mod columns;
 pub mod expect;
 mod fold;
@@ -16,7 +17,11 @@ mod look;
 pub mod markdown;
 pub mod mermaid;
 mod names;
+mod notes;
 pub mod row;
+#[cfg(test)]
+mod samples;
+mod side_by_side;
 mod story;
 pub mod style;
 pub mod summary;
@@ -26,6 +31,6 @@ mod text;
 mod traces;
 mod values;
 
-pub use row::Row;
+pub use row::{Refusal, Row, Verdicts};
 pub use style::Style;
 pub use text::wrap;

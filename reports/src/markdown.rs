@@ -4,35 +4,27 @@
 
 use std::fmt::Write as _;
 
-use crate::row::{self, Row};
+use crate::agreement;
+use crate::notes::REFUSED;
+use crate::row::{self, PROCESSES, Row, Verdicts};
+use crate::side_by_side;
 use crate::summary;
 use crate::table::symbol;
 use crate::text::clean;
 
 /// The comment.
 #[must_use]
-pub fn report(rows: &[Row]) -> String {
+pub fn report(verdicts: &Verdicts) -> String {
+    let rows = &verdicts.rows;
     let mut out = String::new();
     let _ = writeln!(out, "**{}**", escape(&summary::line(rows)));
-    if rows.is_empty() {
+    if rows.is_empty() && verdicts.refused.is_empty() {
         return out;
     }
-    let protocols = row::protocols(rows);
-    let lines = row::lines(rows);
-    let usual = lines.first().map_or("", |line| line.engine);
-    out.push_str("\n| scenario | property |");
-    for protocol in &protocols {
-        let _ = write!(out, " {} |", escape(protocol));
-    }
-    let _ = writeln!(out, "\n|{}", " --- |".repeat(protocols.len() + 2));
-    for line in &lines {
-        let engine = if line.engine == usual { String::new() } else { format!(", by {}", escape(line.engine)) };
-        let _ = write!(out, "| {} | {}{engine} |", escape(line.scenario), escape(line.property.name()));
-        for protocol in &protocols {
-            let cells: Vec<String> = line.under(protocol).map(cell).collect();
-            let _ = write!(out, " {} |", cells.join("<br>"));
-        }
-        out.push('\n');
+    if agreement::engines(verdicts).len() > 1 {
+        by_engine(&mut out, verdicts);
+    } else {
+        by_protocol(&mut out, rows);
     }
     let mut unexpected = rows.iter().filter(|row| !row.as_expected).peekable();
     if unexpected.peek().is_some() {
@@ -60,6 +52,68 @@ pub fn report(rows: &[Row]) -> String {
         }
     }
     out
+}
+
+/// A column for each protocol.
+fn by_protocol(out: &mut String, rows: &[Row]) {
+    let protocols = row::protocols(rows);
+    let lines = row::lines(rows);
+    let usual = lines.first().map_or("", |line| line.engine);
+    out.push_str("\n| scenario | property |");
+    for protocol in &protocols {
+        let _ = write!(out, " {} |", escape(protocol));
+    }
+    let _ = writeln!(out, "\n|{}", " --- |".repeat(protocols.len() + 2));
+    for line in &lines {
+        let engine = if line.engine == usual { String::new() } else { format!(", by {}", escape(line.engine)) };
+        let _ = write!(out, "| {} | {}{engine} |", escape(line.scenario), escape(line.property.name()));
+        for protocol in &protocols {
+            let cells: Vec<String> = line.under(protocol).map(cell).collect();
+            let _ = write!(out, " {} |", cells.join("<br>"));
+        }
+        out.push('\n');
+    }
+}
+
+/// A column for each engine, then what each came to and who contradicts whom.
+fn by_engine(out: &mut String, verdicts: &Verdicts) {
+    let questions = agreement::questions(verdicts);
+    let mut engines = agreement::engines(verdicts);
+    if verdicts.rows.iter().any(|row| row.engine == PROCESSES) {
+        engines.push(PROCESSES);
+    }
+    out.push_str("\n| scenario | property | protocol |");
+    for engine in &engines {
+        let _ = write!(out, " {} |", escape(engine));
+    }
+    let _ = writeln!(out, "\n|{}", " --- |".repeat(engines.len() + 3));
+    for question in &questions {
+        let _ = write!(
+            out,
+            "| {} | {} | {} |",
+            escape(question.scenario),
+            escape(question.property.name()),
+            escape(question.protocol)
+        );
+        for engine in &engines {
+            let mut cells: Vec<String> =
+                question.rows.iter().filter(|row| row.engine == *engine).map(|row| cell(row)).collect();
+            cells.dedup();
+            cells.extend(question.refused.iter().filter(|refusal| refusal.engine == *engine).map(|_| REFUSED.into()));
+            let _ = write!(out, " {} |", cells.join("<br>"));
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "\n{}.", escape(&side_by_side::verdict(verdicts).1));
+    for question in questions.iter().filter(|question| question.is_contradicted()) {
+        let subject = format!("{} · {} · {}", question.scenario, question.property, question.protocol);
+        let _ = writeln!(out, "- **{}: {}**", escape(&subject), escape(&question.contradiction()));
+        let _ = writeln!(out, "  {}", code(&question.command(&verdicts.options)));
+    }
+    out.push('\n');
+    for tally in agreement::tallies(verdicts) {
+        let _ = writeln!(out, "- {}: {}", escape(&tally.engine), escape(&side_by_side::sum(&tally)));
+    }
 }
 
 fn cell(row: &Row) -> String {
@@ -103,21 +157,50 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::samples;
+    use crate::samples;
+
+    fn of(rows: &[Row]) -> Verdicts {
+        Verdicts { rows: rows.to_vec(), ..Verdicts::default() }
+    }
+
+    #[test]
+    fn engines_stand_side_by_side() {
+        insta::assert_snapshot!(report(&samples::by_three_engines()), @r#"
+        **16 verdicts, none unexpected; 4 left open; 1 cut short; 7 404 states; 11 819 schedules run one by one; 1.8 s of work**
+
+        | scenario | property | protocol | explore | loom | shuttle | processes |
+        | --- | --- | --- | --- | --- | --- | --- |
+        | stale-ro-cache-after-rw-write | fresh | v1\_24 | ✓ proved | ✓ proved | \~ sampled |  |
+        | stale-ro-cache-after-rw-write | fresh | pr\_473 | ✗ violated | ✗ violated | ✗ violated | ✗ violated |
+        | stale-ro-cache-after-rw-write | exclusive | v1\_24 | ✓ proved | ✗ violated | – |  |
+        | abba-layer-locks | no-deadlock | v1\_24 | ✓ proved | ? cut | \~ sampled |  |
+        | abba-layer-locks | no-deadlock | per\_layer\_locks | ✗ violated | – | \~ sampled |  |
+        | writer-starvation | no-starvation-strong | v1\_24 | ✗ violated | – | – |  |
+        | writer-starvation | no-starvation-strong | pr\_473 | ✗ violated | – | – |  |
+
+        3 verdicts compared, the engines contradict each other in 1.
+        - **stale-ro-cache-after-rw-write · exclusive · v1\_24: explore says proved, loom says violated**
+          `lockproof check stale-ro-cache-after-rw-write -p v1_24 --property exclusive --engine explore,loom`
+
+        - explore: 7 decided; 7 404 states; 0.8 s
+        - loom: 3 decided, 1 cut, 3 not judged; 7 818 schedules; 0.4 s
+        - shuttle: 1 decided, 3 sampled, 3 not judged, 1 missed what another found; 4 000 schedules; 0.5 s
+        "#);
+    }
 
     #[test]
     fn a_comment() {
-        insta::assert_snapshot!(report(&samples::surprising()), @r#"
-        **2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one by one; 1.8 s of work**
+        insta::assert_snapshot!(report(&of(&samples::surprising())), @r#"
+        **2 unexpected of 18 verdicts; 1 left open; 1 cut short; 16 042 states; 1 schedule run one by one; 1.8 s of work**
 
         | scenario | property | v1\_24 | pr\_473 | one\_way\_upgrade | per\_layer\_locks | copy\_then\_unlock |
         | --- | --- | --- | --- | --- | --- | --- |
         | stale-ro-cache-after-rw-write | fresh | ✓ proved | ✗ violated | **✗ violated !!** (expected proved) | ✓ proved |  |
-        | stale-ro-cache-after-rw-write | fresh, by loom |  | ✗ violated |  |  |  |
+        | stale-ro-cache-after-rw-write | fresh, by processes |  | ✗ violated |  |  |  |
         | stale-ro-cache-after-rw-write | exclusive | ✗ violated | ✗ violated | ✓ proved | ✗ violated |  |
         | writer-starvation | no-starvation-strong | ✗ violated | ✗ violated | ✗ violated | ✗ violated |  |
         | abba-layer-locks | no-deadlock | ✓ proved | ✓ proved | ✓ proved | **? cut !!** (expected violated) |  |
-        | other | no-panic, by loom |  |  |  |  | \~ bounded |
+        | other | no-panic |  |  |  |  | \~ bounded |
 
         Not as expected:
 
@@ -133,7 +216,7 @@ mod tests {
         rows[2].scenario = "a|b`c` <img> @torvalds #1 [x](y) *z* \\".into();
         rows[2].detail = "line\nbreak".into();
         rows[2].schedule = Some("lk1:``A".into());
-        let text = report(&rows[2..3]);
+        let text = report(&of(&rows[2..3]));
         insta::assert_snapshot!(text, @r#"
         **1 unexpected of 1 verdict; 1 234 states; 0.1 s of work**
 

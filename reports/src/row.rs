@@ -4,11 +4,42 @@ use lockproof_model::property::Property;
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::{Extent, Finding, Verdict};
 
+/// What real processes are called among the engines. They judge nothing of their own: they do again what one has found.
+pub const PROCESSES: &str = "processes";
+
+/// What a check came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdicts {
+    /// The verdicts.
+    pub rows: Vec<Row>,
+    /// What was not judged.
+    pub refused: Vec<Refusal>,
+    /// The options of the command line on which the verdicts depend, as they are typed: `--seed 7`; may be empty.
+    pub options: String,
+}
+
+/// A property of a scenario that an engine has no means to judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The protocol's name.
+    pub protocol: String,
+    /// The property.
+    pub property: Property,
+    /// The engine.
+    pub engine: String,
+    /// In a sentence, why.
+    pub why: String,
+}
+
 /// A verdict on one property of one scenario under one protocol, by one engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The scenario's name.
     pub scenario: String,
+    /// What the command line calls the scenario: its name, or its file.
+    pub argument: String,
     /// The protocol's name.
     pub protocol: String,
     /// The property.
@@ -27,8 +58,16 @@ pub struct Row {
     pub schedules: u64,
     /// How long it took.
     pub seconds: f64,
+    /// How schedules were chosen, of an engine that may choose them in several ways: `pct, depth 3`.
+    pub strategy: Option<String>,
+    /// The seed that random schedules came from.
+    pub seed: Option<u64>,
     /// The schedule that shows it, if there is one.
     pub schedule: Option<String>,
+    /// The same in the engine's own writing, if it has one.
+    pub own_schedule: Option<String>,
+    /// Of real processes: the engine whose schedule they ran.
+    pub found_by: Option<String>,
     /// In a sentence, what was found; may be empty.
     pub detail: String,
     /// The remarks of the discussion that it answers: `D14`.
@@ -48,6 +87,7 @@ impl Row {
     ) -> Self {
         Self {
             scenario: scenario.into(),
+            argument: scenario.into(),
             protocol: protocol.into(),
             property: finding.property,
             engine: engine.into(),
@@ -57,7 +97,11 @@ impl Row {
             states: extent.states,
             schedules: extent.executions,
             seconds,
+            strategy: None,
+            seed: None,
             schedule: finding.trace.as_ref().map(Trace::schedule).map(|schedule| schedule.to_string()),
+            own_schedule: None,
+            found_by: None,
             detail: finding.detail.clone(),
             remarks: Vec::new(),
         }
@@ -76,6 +120,12 @@ impl Row {
             Verdict::Bounded(limit) | Verdict::Sampled(limit) | Verdict::Cut(limit) => Some(limit),
             Verdict::Proved | Verdict::Violated => None,
         }
+    }
+
+    /// Whether an answer was expected, and that there is none surprises nobody.
+    pub(crate) fn is_left_open(&self) -> bool {
+        let expected = self.expected.as_deref().unwrap_or(Verdict::Proved.name());
+        self.as_expected && self.verdict.name() != expected
     }
 
     /// In a few words, what is not as expected: `proved, expected violated`.
@@ -154,75 +204,9 @@ pub(crate) fn lines(rows: &[Row]) -> Vec<Line<'_>> {
 }
 
 #[cfg(test)]
-pub(crate) mod samples {
-    use super::*;
-
-    /// A verdict that is as expected.
-    pub(crate) fn row(scenario: &str, property: Property, protocol: &str, verdict: Verdict) -> Row {
-        let expected = Some(verdict.name().to_owned());
-        let schedule = (verdict == Verdict::Violated).then(|| "lk1:A2.B.Ab.A_1.kB~B3-d30dbf84".to_owned());
-        Row {
-            scenario: scenario.into(),
-            protocol: protocol.into(),
-            property,
-            engine: "explore".into(),
-            verdict,
-            expected,
-            as_expected: true,
-            states: 1234,
-            schedules: 0,
-            seconds: 0.125,
-            schedule,
-            detail: String::new(),
-            remarks: Vec::new(),
-        }
-    }
-
-    /// What a check of three scenarios may come to, all as expected.
-    pub(crate) fn expected() -> Vec<Row> {
-        use Property::{Exclusive, Fresh, NoDeadlock, NoStarvationStrong};
-        use Verdict::{Proved, Violated};
-        let mut rows = Vec::new();
-        let mut add = |scenario: &str, property, verdicts: [Verdict; 4]| {
-            let protocols = ["v1_24", "pr_473", "one_way_upgrade", "per_layer_locks"];
-            for (protocol, verdict) in protocols.into_iter().zip(verdicts) {
-                rows.push(row(scenario, property, protocol, verdict));
-            }
-        };
-        add("stale-ro-cache-after-rw-write", Fresh, [Proved, Violated, Proved, Proved]);
-        add("stale-ro-cache-after-rw-write", Exclusive, [Violated, Violated, Proved, Violated]);
-        add("writer-starvation", NoStarvationStrong, [Violated, Violated, Violated, Violated]);
-        add("abba-layer-locks", NoDeadlock, [Proved, Proved, Proved, Violated]);
-        rows
-    }
-
-    /// The same, with surprises: an engine of its own, a cut search, a verdict that nobody expected.
-    pub(crate) fn surprising() -> Vec<Row> {
-        let mut rows = expected();
-        rows[2].verdict = Verdict::Violated;
-        rows[2].as_expected = false;
-        rows[2].schedule = Some("lk1:A41-5d0a7f11".into());
-        rows[2].detail = "names returned [] and the document held [base, foo] all the while".into();
-        rows[2].remarks = vec!["D8".into(), "D14".into()];
-        rows[15].verdict = Verdict::Cut("20 000 000 states".into());
-        rows[15].as_expected = false;
-        rows[15].schedule = None;
-        let mut loom = row("stale-ro-cache-after-rw-write", Property::Fresh, "pr_473", Verdict::Violated);
-        loom.engine = "loom".into();
-        loom.states = 0;
-        loom.schedules = 2606;
-        rows.push(loom);
-        let mut bounded = row("other", Property::NoPanic, "copy_then_unlock", Verdict::Bounded("2 preemptions".into()));
-        bounded.engine = "loom".into();
-        bounded.expected = None;
-        rows.push(bounded);
-        rows
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
 
     #[test]
     fn a_finding_becomes_a_row() {
@@ -247,11 +231,11 @@ mod tests {
             labels,
             [
                 "stale-ro-cache-after-rw-write fresh explore",
-                "stale-ro-cache-after-rw-write fresh loom",
+                "stale-ro-cache-after-rw-write fresh processes",
                 "stale-ro-cache-after-rw-write exclusive explore",
                 "writer-starvation no-starvation-strong explore",
                 "abba-layer-locks no-deadlock explore",
-                "other no-panic loom",
+                "other no-panic explore",
             ]
         );
     }

@@ -9,21 +9,26 @@ use std::fmt::Write as _;
 
 use lockproof_model::verdict::Verdict;
 
-use crate::row::{self, Line, Row};
+use crate::agreement;
+use crate::notes;
+use crate::row::{self, Line, Row, Verdicts};
+use crate::side_by_side;
 use crate::style::{Style, Tone};
 use crate::summary;
 use crate::text::{cells, clean, pad, shorten, wrap};
 
 /// The gap between two columns.
-const GAP: usize = 2;
-/// What the mark of a footnote fills.
-const MARK: usize = 3;
+pub(crate) const GAP: usize = 2;
 
-/// The table, its footnotes, and the line that sums up.
+/// The table, its notes, and the line that sums up. Where several engines judged, they stand side by side.
 #[must_use]
-pub fn table(rows: &[Row], style: Style) -> String {
+pub fn table(verdicts: &Verdicts, style: Style) -> String {
     let mut out = String::new();
-    if !rows.is_empty() {
+    let rows = &verdicts.rows;
+    let several = agreement::engines(verdicts).len() > 1;
+    if several {
+        side_by_side::draw(&mut out, verdicts, style);
+    } else if !rows.is_empty() {
         let lines = row::lines(rows);
         let labels = labels(&lines);
         let label_width = labels.iter().map(|label| cells(label)).max().unwrap_or(0).min(style.cells() / 2);
@@ -40,7 +45,10 @@ pub fn table(rows: &[Row], style: Style) -> String {
             draw(&mut out, &block, &told, label_width, style);
             out.push('\n');
         }
-        footnotes(&mut out, rows, style);
+    }
+    notes::write(&mut out, verdicts, style);
+    if several {
+        side_by_side::agreement(&mut out, verdicts, style);
     }
     let tone = match (summary::count(rows).unexpected, rows.is_empty()) {
         (_, true) => Tone::Doubt,
@@ -63,12 +71,12 @@ pub(crate) fn symbol(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn cell(row: &Row) -> String {
+pub(crate) fn cell(row: &Row) -> String {
     let mark = if row.as_expected { "" } else { " !!" };
     format!("{} {}{mark}", symbol(&row.verdict), row.verdict.name())
 }
 
-fn tone(row: &Row) -> Tone {
+pub(crate) fn tone(row: &Row) -> Tone {
     match &row.verdict {
         _ if !row.as_expected => Tone::Alarm,
         Verdict::Proved => Tone::Good,
@@ -177,47 +185,19 @@ fn draw(out: &mut String, columns: &[Column<'_>], lines: &[(&Line<'_>, &str)], l
     }
 }
 
-/// What is not as expected, and what rests on a limit.
-fn footnotes(out: &mut String, rows: &[Row], style: Style) {
-    let begin = out.len();
-    let note = |out: &mut String, tone: Tone, mark: &str, text: &str| {
-        for (index, line) in wrap(&clean(text), style.cells() - MARK, 0).iter().enumerate() {
-            let mark = if index == 0 { mark } else { "" };
-            let _ = writeln!(out, "{}", style.paint(tone, &format!("{}{line}", pad(mark, MARK))));
-        }
-    };
-    let subject = |row: &Row| format!("{} · {} · {} ({})", row.scenario, row.property, row.protocol, row.engine);
-    for row in rows.iter().filter(|row| !row.as_expected) {
-        note(out, Tone::Bad, "!!", &format!("{}: {}", subject(row), row.surprise()));
-        if !row.reason().is_empty() {
-            note(out, Tone::Plain, "", &row.reason());
-        }
-        if !row.remarks.is_empty() {
-            note(out, Tone::Plain, "", &format!("answers {}", row.remarks.join(", ")));
-        }
-        if let Some(schedule) = &row.schedule {
-            let _ = writeln!(out, "{}{}", pad("", MARK), clean(schedule));
-        }
-    }
-    for row in rows.iter().filter(|row| row.as_expected) {
-        if let Some(limit) = row.limit() {
-            note(out, Tone::Doubt, symbol(&row.verdict), &format!("{}: {}, {limit}", subject(row), row.verdict.name()));
-        }
-    }
-    if out.len() > begin {
-        out.push('\n');
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use lockproof_model::property::Property;
 
     use super::*;
-    use crate::row::samples;
+    use crate::samples;
+
+    fn of(rows: &[Row]) -> Verdicts {
+        Verdicts { rows: rows.to_vec(), ..Verdicts::default() }
+    }
 
     fn plain(rows: &[Row], width: usize) -> String {
-        table(rows, Style { color: false, width })
+        table(&of(rows), Style { color: false, width })
     }
 
     #[test]
@@ -242,14 +222,14 @@ mod tests {
                                 v1_24       pr_473      one_way_upgrade  per_layer_locks  copy_then_unlock
         stale-ro-cache-after-rw-write
           fresh                 ✓ proved    ✗ violated  ✗ violated !!    ✓ proved         ·
-            by loom             ·           ✗ violated  ·                ·                ·
+            by processes        ·           ✗ violated  ·                ·                ·
           exclusive             ✗ violated  ✗ violated  ✓ proved         ✗ violated       ·
         writer-starvation
           no-starvation-strong  ✗ violated  ✗ violated  ✗ violated       ✗ violated       ·
         abba-layer-locks
           no-deadlock           ✓ proved    ✓ proved    ✓ proved         ? cut !!         ·
         other
-          no-panic, by loom     ·           ·           ·                ·                ~ bounded
+          no-panic              ·           ·           ·                ·                ~ bounded
 
         !! stale-ro-cache-after-rw-write · fresh · one_way_upgrade (explore): violated, expected proved
            names returned [] and the document held [base, foo] all the while
@@ -257,10 +237,10 @@ mod tests {
            lk1:A41-5d0a7f11
         !! abba-layer-locks · no-deadlock · per_layer_locks (explore): cut, expected violated
            20 000 000 states
-        ~  other · no-panic · copy_then_unlock (loom): bounded, 2 preemptions
+        ~  other · no-panic · copy_then_unlock (explore): bounded, 2 preemptions
 
-        2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one by one; 1.8 s of
-          work
+        2 unexpected of 18 verdicts; 1 left open; 1 cut short; 16 042 states; 1 schedule run one by one; 1.8
+          s of work
         "#);
     }
 
@@ -271,7 +251,7 @@ mod tests {
                                 v1_24       pr_473      upgrade        locks
         stale-ro-cache-after-rw-write
           fresh                 ✓ proved    ✗ violated  ✗ violated !!  ✓ proved
-            by loom             ·           ✗ violated  ·              ·
+            by processes        ·           ✗ violated  ·              ·
           exclusive             ✗ violated  ✗ violated  ✓ proved       ✗ violated
         writer-starvation
           no-starvation-strong  ✗ violated  ✗ violated  ✗ violated     ✗ violated
@@ -281,7 +261,7 @@ mod tests {
                                 copy_then_
                                 unlock
         other
-          no-panic, by loom     ~ bounded
+          no-panic              ~ bounded
 
         !! stale-ro-cache-after-rw-write · fresh · one_way_upgrade (explore): violated,
            expected proved
@@ -291,10 +271,10 @@ mod tests {
         !! abba-layer-locks · no-deadlock · per_layer_locks (explore): cut, expected
            violated
            20 000 000 states
-        ~  other · no-panic · copy_then_unlock (loom): bounded, 2 preemptions
+        ~  other · no-panic · copy_then_unlock (explore): bounded, 2 preemptions
 
-        2 unexpected of 18 verdicts; 1 cut short; 16 042 states; 2 606 schedules run one
-          by one; 1.8 s of work
+        2 unexpected of 18 verdicts; 1 left open; 1 cut short; 16 042 states; 1 schedule
+          run one by one; 1.8 s of work
         "#);
         insta::assert_snapshot!(plain(&samples::expected(), 56), @r#"
                                 v1_24       pr_473
@@ -346,7 +326,7 @@ mod tests {
         rows.push(samples::row(name, Property::ParallelReads, "a_rather_long_protocol_name_too", Verdict::Violated));
         for width in 0..160 {
             for color in [false, true] {
-                let text = table(&rows, Style { color, width });
+                let text = table(&of(&rows), Style { color, width });
                 assert_eq!(text.contains('\u{1b}'), color);
                 let text_alone = crate::traces::without_color(&text);
                 for line in text_alone.lines().filter(|line| !line.contains("lk1:")) {

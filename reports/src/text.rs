@@ -97,6 +97,22 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// A number in at most four cells, rounded down: `999`, `1.2k`, `12k`, `1.2M`.
+pub(crate) fn compact(number: u64) -> String {
+    let (mut unit, mut rest) = (1_u64, ["", "k", "M", "G", "T", "P", "E"].iter());
+    let mut letter = rest.next().unwrap_or(&"");
+    while number / unit >= 1000
+        && let Some(next) = rest.next()
+    {
+        unit *= 1000;
+        letter = next;
+    }
+    match (number / unit, number % unit * 10 / unit) {
+        (whole, tenth) if unit > 1 && whole < 10 && tenth > 0 => format!("{whole}.{tenth}{letter}"),
+        (whole, _) => format!("{whole}{letter}"),
+    }
+}
+
 /// A duration for people: `0.04 s`, `3.2 s`, `75 s`.
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
@@ -151,6 +167,10 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 12_345, 1_234_567].map(grouped).join("; "), "0; 999; 1 000; 12 345; 1 234 567");
+        assert_eq!(
+            [0, 999, 1000, 1234, 12_345, 1_999_999, u64::MAX].map(compact).join(" "),
+            "0 999 1k 1.2k 12k 1.9M 18E"
+        );
         assert_eq!([0.004, 0.34, 3.24, 75.2].map(duration).join("; "), "0.00 s; 0.3 s; 3.2 s; 75 s");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use lockproof_model::explore::{self, Report};
+use lockproof_model::explore;
 use lockproof_model::property::Property;
 use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 
-use crate::args::CheckArgs;
+use super::{EngineArgs, Judged, Said};
 
 /// How every search of a check is done.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// What the command line says, and otherwise the explorer's own; `side_by_side` searches share the memory.
-    pub(crate) fn of(args: &CheckArgs, side_by_side: usize) -> Self {
+    pub(crate) fn of(args: &EngineArgs, side_by_side: usize) -> Self {
         let defaults = explore::Options::default();
         let shared = defaults.memory_max / side_by_side as u64;
         let options = explore::Options {
@@ -35,15 +35,32 @@ impl Limits {
     }
 
     /// Explores `system`.
-    pub(crate) fn check(&self, system: &System, properties: &[Property]) -> Result<Report, ModelError> {
-        let end = self.time_max.map(|time| Instant::now() + time);
-        explore::check(system, properties, &self.options, &|| end.is_some_and(|end| Instant::now() >= end))
+    pub(crate) fn run(&self, system: &System, properties: &[Property]) -> Result<Vec<Said>, ModelError> {
+        let mut said = Vec::new();
+        for properties in groups(properties) {
+            let started = Instant::now();
+            let stop = || self.time_max.is_some_and(|max| started.elapsed() >= max);
+            let report = explore::check(system, &properties, &self.options, &stop)?;
+            let seconds = started.elapsed().as_secs_f64();
+            said.extend(report.findings.into_iter().map(|finding| {
+                Said::Judged(Box::new(Judged {
+                    finding,
+                    extent: report.extent,
+                    seconds,
+                    missed_max: report.collision_max,
+                    strategy: None,
+                    seed: None,
+                    own_schedule: None,
+                }))
+            }));
+        }
+        Ok(said)
     }
 }
 
 /// The properties, in groups that one search judges: what is judged on endless runs or after kills allows no
 /// reduction, and would take the reductions from the others.
-pub(crate) fn groups(properties: &[Property]) -> impl Iterator<Item = Vec<Property>> {
+fn groups(properties: &[Property]) -> impl Iterator<Item = Vec<Property>> {
     let needs_all_states = |property: &Property| property.is_liveness() || *property == Property::CrashSafe;
     let (all_states, reduced): (Vec<Property>, Vec<Property>) = properties.iter().copied().partition(needs_all_states);
     [reduced, all_states].into_iter().filter(|group| !group.is_empty())
@@ -63,7 +80,7 @@ mod tests {
 
     #[test]
     fn options_of_the_command_line_reach_the_explorer() {
-        let args = CheckArgs { no_symmetry: true, states_max: Some(7), exact: true, ..CheckArgs::default() };
+        let args = EngineArgs { no_symmetry: true, states_max: Some(7), exact: true, ..EngineArgs::default() };
         let options = Limits::of(&args, 2).options;
         assert_eq!((options.symmetry, options.partial_order, options.merge), (false, true, true));
         assert_eq!((options.states_max, options.fingerprint), (7, false));
