@@ -37,6 +37,15 @@ A search that reaches a limit is `cut`: it is never as expected, unless a file e
 expected answer. Two engines whose answers differ are unexpected, whatever was expected.
 Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
 
+const DIFF: &str = "\
+Examples:
+  lockproof diff v1_24 pr_473                          what the pull request does
+  lockproof diff v1_24 one_way_upgrade --property fresh
+  lockproof diff v1_24 pr_473 --format markdown        for a comment on it
+
+All is checked anew by the explorer; nothing is taken from what the scenarios expect.
+Exit status: 0 whatever turned, 1 a verdict is not as its scenario expects, 2 wrong use.";
+
 const LIST: &str = "\
 Examples:
   lockproof list
@@ -83,6 +92,9 @@ pub(crate) enum Command {
     /// Check scenarios in the model, and show what was found on real processes.
     #[command(after_help = CHECK)]
     Check(CheckArgs),
+    /// Show which verdicts a change of the protocol turns, for better and for worse.
+    #[command(after_help = DIFF)]
+    Diff(DiffArgs),
     /// List the scenarios that are built in.
     #[command(after_help = LIST)]
     List(ListArgs),
@@ -175,6 +187,53 @@ pub(crate) struct CheckArgs {
     /// How many checks run side by side; as a rule one for each core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// How a diff is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For another program.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiffArgs {
+    /// The protocol before the change.
+    #[arg(value_name = "BEFORE", value_parser = protocols())]
+    pub(crate) before: String,
+    /// The protocol after it.
+    #[arg(value_name = "AFTER", value_parser = protocols())]
+    pub(crate) after: String,
+    /// Names of built-in scenarios, or files; without any, all that are built in.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenarios: Vec<String>,
+    /// Only this property; may be repeated.
+    #[arg(long, value_name = "PROPERTY", value_parser = properties())]
+    pub(crate) property: Vec<Property>,
+    /// How to show the diff.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: DiffFormat,
+    /// Give a search up after so many states.
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub(crate) states_max: Option<u64>,
+    /// Give a search up after this time: 30s, 5m.
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub(crate) time_max: Option<Duration>,
+    /// How many checks run side by side; as a rule one for each core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+}
+
+impl DiffArgs {
+    /// Whether a property is asked about.
+    pub(crate) fn is_about(&self, property: Property) -> bool {
+        self.property.is_empty() || self.property.contains(&property)
+    }
 }
 
 #[derive(Args, Debug)]

@@ -1,22 +1,16 @@
 //! `check`: every scenario under every protocol, in the model, then what was found on real processes.
 
 use std::fmt::Write as _;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use lockproof_model::property::Property;
 use lockproof_reports::{Refusal, Row, Verdicts, agreement, expect, json, junit, markdown, table};
 use lockproof_scenarios::Scenario;
 
 use crate::args::{CheckArgs, ReportFormat};
-use crate::engine::Engines;
 use crate::error::CliError;
 use crate::job::{Job, Outcome};
 use crate::output::Output;
-use crate::progress::Progress;
-use crate::{select, witness};
+use crate::{select, witness, work};
 
 pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
     let scenarios = select::scenarios(&args.scenarios)?;
@@ -27,7 +21,7 @@ pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<bool, CliError> {
     if jobs.is_empty() {
         return Err(CliError::Nothing { why: why_nothing(args) });
     }
-    let Outcome { checked, refused } = work_through(&jobs, args)?;
+    let Outcome { checked, refused } = work::through(&jobs, &args.engines, args.jobs, !args.no_real)?;
     if checked.is_empty() {
         return Err(CliError::Refused { why: why_refused(&refused) });
     }
@@ -90,42 +84,4 @@ fn why_refused(refused: &[Refusal]) -> String {
         }
     }
     reasons.join("; ")
-}
-
-/// The number of a job, and what came of it.
-type Done = (usize, Result<Outcome, CliError>);
-
-/// Does the jobs, several at a time, and returns what they found in their order.
-fn work_through(jobs: &[Job<'_>], args: &CheckArgs) -> Result<Outcome, CliError> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = args.jobs.map_or(cores, usize::from).min(jobs.len());
-    let engines = Engines::of(&args.engines, workers)?;
-    let progress = Progress::start(jobs.len());
-    let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<Done>> = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(index) else { break };
-                    let name = job.name();
-                    progress.begin(&name);
-                    let result = job.run(&engines, !args.no_real);
-                    progress.end(&name);
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    drop(progress);
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(index, _)| *index);
-    let mut all = Outcome::default();
-    for (_, result) in found {
-        let Outcome { checked, refused } = result?;
-        all.checked.extend(checked);
-        all.refused.extend(refused);
-    }
-    Ok(all)
 }

@@ -6,6 +6,7 @@
 mod args;
 mod beside;
 mod check;
+mod diff;
 mod engine;
 mod error;
 mod job;
@@ -19,6 +20,7 @@ mod select;
 mod stress;
 mod units;
 mod witness;
+mod work;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: &Output) -> Result<bool, CliError> {
     match cli.command.unwrap_or_default() {
         Command::Check(args) => check::run(&args, output),
+        Command::Diff(args) => diff::run(&args, output),
         Command::List(args) => list::list(&args, output),
         Command::Show(args) => list::show(&args, output),
         Command::Replay(args) => replay::run(&args, output),

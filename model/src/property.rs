@@ -69,6 +69,26 @@ impl Property {
         }
     }
 
+    /// What it demands, in a few words.
+    #[must_use]
+    pub fn demand(self) -> &'static str {
+        match self {
+            Property::Fresh => "every read returns what was true of the store at some moment between call and return",
+            Property::NoLostUpdate => "a document is replaced only by a writer that knew what it held",
+            Property::Exclusive => "a document is replaced only under its exclusive lock, and read only under a lock",
+            Property::NoDeadlock => "nobody stands still for ever, whatever happens",
+            Property::NoStarvationWeak => "nobody waits for a lock file for ever, if whoever can always go on does",
+            Property::NoStarvationStrong => {
+                "nobody waits for a lock file for ever, if whoever can go on again and again does"
+            }
+            Property::ParallelReads => "two readers are inside at once in some run",
+            Property::NoDataRace => "no two unordered accesses to one variable of a process, one of them a write",
+            Property::NoPanic => "no Go panic",
+            Property::CrashSafe => "after a kill, what was acknowledged is there and nothing half-made is seen",
+            Property::Ordered => "locks are taken in one global order",
+        }
+    }
+
     /// Whether it is judged on endless runs, which allows no reduction but merging a process's own steps.
     #[must_use]
     pub fn is_liveness(self) -> bool {

@@ -8,6 +8,7 @@
 
 pub mod agreement;
 pub mod columns;
+pub mod diff;
 pub mod expect;
 mod fold;
 pub mod json;

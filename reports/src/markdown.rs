@@ -116,7 +116,7 @@ fn by_engine(out: &mut String, verdicts: &Verdicts) {
     }
 }
 
-fn cell(row: &Row) -> String {
+pub(crate) fn cell(row: &Row) -> String {
     let text = format!("{} {}", symbol(&row.verdict), row.verdict.name());
     match &row.expected {
         _ if row.as_expected => escape(&text),
@@ -126,7 +126,7 @@ fn cell(row: &Row) -> String {
 }
 
 /// `text` with everything that Markdown, HTML or GitHub would understand taken literally.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in clean(text).chars() {
         match c {
@@ -146,7 +146,7 @@ fn escape(text: &str) -> String {
 }
 
 /// `text` as a code span, with a fence that is longer than any run of backticks in it.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = clean(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
