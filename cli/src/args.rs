@@ -49,6 +49,8 @@ Exit status: 0 whatever turned, 1 a verdict is not as its scenario expects, 2 wr
 const LIST: &str = "\
 Examples:
   lockproof list
+  lockproof list --by race
+  lockproof list --by name | grep D14
   lockproof list --format json | jq -r '.scenarios[].name'";
 
 const SHOW: &str = "\
@@ -236,8 +238,23 @@ impl DiffArgs {
     }
 }
 
+/// How scenarios are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Grouping {
+    /// Under each remark of the discussion, those that answer it.
+    #[default]
+    Remark,
+    /// Under each known race, those that show it.
+    Race,
+    /// Each once, a line for each in a pipe.
+    Name,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
+    /// How to group them.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) by: Grouping,
     /// How to show the list.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -1,14 +1,15 @@
 //! `list` and `show`: what scenarios there are, and what one is about.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use lockproof_model::call::Call;
 use lockproof_model::system::Repeat;
 use lockproof_reports::Style;
-use lockproof_scenarios::{Kind, Scenario, remark};
+use lockproof_scenarios::{Kind, REMARKS, Remark, Scenario, remark};
 use serde::Serialize;
 
-use crate::args::{Format, ListArgs, ShowArgs};
+use crate::args::{Format, Grouping, ListArgs, ShowArgs};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::select;
@@ -17,6 +18,8 @@ use crate::select;
 struct Listing<'a> {
     version: u32,
     scenarios: Vec<Entry<'a>>,
+    remarks: Vec<OfRemark<'a>>,
+    races: Vec<OfRace<'a>>,
 }
 
 #[derive(Serialize)]
@@ -28,39 +31,114 @@ struct Entry<'a> {
     protocols: Vec<&'static str>,
 }
 
+#[derive(Serialize)]
+struct OfRemark<'a> {
+    id: &'static str,
+    who: &'static str,
+    said: &'static str,
+    scenarios: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OfRace<'a> {
+    id: &'a str,
+    scenarios: Vec<&'a str>,
+}
+
 pub(crate) fn list(args: &ListArgs, output: &Output) -> Result<bool, CliError> {
     let scenarios = select::all()?;
-    let text = match args.format {
-        Format::Table => table(scenarios, output),
-        Format::Json => json(scenarios),
+    let text = match (args.format, args.by) {
+        (Format::Json, _) => json(scenarios),
+        (Format::Table, Grouping::Name) => by_name(scenarios, output),
+        (Format::Table, Grouping::Remark) => by_remark(scenarios, output),
+        (Format::Table, Grouping::Race) => by_race(scenarios, output),
     };
     output.print(&text)?;
     Ok(true)
 }
 
-/// A line for each; on a terminal, as many as it needs.
-fn table(scenarios: &[Scenario], output: &Output) -> String {
-    let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+/// Each remark, and the scenarios that answer it.
+fn by_remark(scenarios: &[Scenario], output: &Output) -> String {
+    let width = width(scenarios);
     let mut text = String::new();
-    for scenario in scenarios {
-        let remarks: Vec<&str> = remarks(scenario).collect();
-        let about = format!("{} ({})", scenario.title, remarks.join(", "));
-        let room =
-            if output.is_for_people() { output.style().width.saturating_sub(width + 2).max(20) } else { usize::MAX };
-        for (index, line) in lockproof_reports::wrap(&about, room, 0).iter().enumerate() {
-            let name = if index == 0 { scenario.name.as_str() } else { "" };
-            let _ = writeln!(text, "{name:width$}  {line}");
+    for Remark { id, who, said } in &REMARKS {
+        output.wrap(&mut text, "", &format!("{id}, {who}: {said}"));
+        let of_it: Vec<&Scenario> = citing(scenarios, id).collect();
+        entries(&mut text, &of_it, width, output);
+        if of_it.is_empty() {
+            text.push_str("  no scenario\n");
         }
+    }
+    let others: Vec<&Scenario> =
+        scenarios.iter().filter(|scenario| scenario.cites.iter().all(|cite| remark(cite).is_none())).collect();
+    if !others.is_empty() {
+        text.push_str("not from the discussion\n");
+        entries(&mut text, &others, width, output);
     }
     text
 }
 
-fn remarks(scenario: &Scenario) -> impl Iterator<Item = &str> {
-    scenario.cites.iter().map(String::as_str).filter(|cite| remark(cite).is_some())
+/// Each race that is cited, and the scenarios that show it.
+fn by_race(scenarios: &[Scenario], output: &Output) -> String {
+    let width = width(scenarios);
+    let mut text = String::new();
+    for race in races(scenarios) {
+        let _ = writeln!(text, "{race}");
+        entries(&mut text, &citing(scenarios, race).collect::<Vec<_>>(), width, output);
+    }
+    text
+}
+
+/// A line for each; on a terminal, as many as it needs.
+fn by_name(scenarios: &[Scenario], output: &Output) -> String {
+    let mut text = String::new();
+    for scenario in scenarios {
+        let cites = if scenario.cites.is_empty() { String::new() } else { format!(" ({})", scenario.cites.join(", ")) };
+        entry(&mut text, "", &scenario.name, width(scenarios), &format!("{}{cites}", scenario.title), output);
+    }
+    text
+}
+
+fn width(scenarios: &[Scenario]) -> usize {
+    scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0)
+}
+
+fn entries(text: &mut String, scenarios: &[&Scenario], width: usize, output: &Output) {
+    for scenario in scenarios {
+        entry(text, "  ", &scenario.name, width, &scenario.title, output);
+    }
+}
+
+fn entry(text: &mut String, indent: &str, name: &str, width: usize, about: &str, output: &Output) {
+    let room = match output.is_for_people() {
+        true => output.style().width.saturating_sub(indent.len() + width + 2).max(20),
+        false => usize::MAX,
+    };
+    for (index, line) in lockproof_reports::wrap(about, room, 0).iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        let _ = writeln!(text, "{indent}{name:width$}  {line}");
+    }
+}
+
+fn citing<'a>(scenarios: &'a [Scenario], id: &str) -> impl Iterator<Item = &'a Scenario> {
+    scenarios.iter().filter(move |scenario| scenario.cites.iter().any(|cite| cite == id))
+}
+
+/// The races that are cited, each once, by name: what is neither a remark of the discussion nor a link.
+fn races(scenarios: &[Scenario]) -> BTreeSet<&str> {
+    let cites = scenarios.iter().flat_map(|scenario| &scenario.cites).map(String::as_str);
+    cites.filter(|cite| remark(cite).is_none() && !cite.contains("://")).collect()
 }
 
 fn json(scenarios: &[Scenario]) -> String {
-    let listing = Listing { version: 1, scenarios: scenarios.iter().map(Entry::of).collect() };
+    let names = |id: &str| citing(scenarios, id).map(|scenario| scenario.name.as_str()).collect();
+    let of_remark = |&Remark { id, who, said }: &Remark| OfRemark { id, who, said, scenarios: names(id) };
+    let listing = Listing {
+        version: 1,
+        scenarios: scenarios.iter().map(Entry::of).collect(),
+        remarks: REMARKS.iter().map(of_remark).collect(),
+        races: races(scenarios).into_iter().map(|id| OfRace { id, scenarios: names(id) }).collect(),
+    };
     let mut text = serde_json::to_string_pretty(&listing).expect("strings can be written as JSON");
     text.push('\n');
     text

@@ -72,7 +72,7 @@ fn the_help_has_examples_and_the_exit_status() {
 
 #[test]
 fn each_subcommand_has_examples_that_name_what_exists() {
-    let names = stdout(&lockproof(&["list"]));
+    let names = stdout(&lockproof(&["list", "--by", "name"]));
     for subcommand in ["check", "diff", "list", "show", "replay", "stress"] {
         let output = lockproof(&[subcommand, "--help"]);
         assert_eq!(output.status.code(), Some(0));
@@ -97,7 +97,7 @@ fn a_scenario_is_shown_for_people() {
 
 #[test]
 fn the_list_names_every_scenario_once_in_both_formats() {
-    let table = stdout(&lockproof(&["list"]));
+    let table = stdout(&lockproof(&["list", "--by", "name"]));
     let json: serde_json::Value =
         serde_json::from_str(&stdout(&lockproof(&["list", "--format", "json"]))).expect("JSON");
     assert_eq!(json["version"], 1);
@@ -110,6 +110,32 @@ fn the_list_names_every_scenario_once_in_both_formats() {
     assert_eq!(first["name"], "stale-ro-cache-after-rw-write");
     assert_eq!(first["properties"], serde_json::json!(["fresh"]));
     assert_eq!(first["protocols"], serde_json::json!(["v1_24", "pr_473", "one_way_upgrade", "per_layer_locks"]));
+}
+
+#[test]
+fn the_list_groups_by_remark_and_by_race_and_leaves_out_none() {
+    let listed: serde_json::Value =
+        serde_json::from_str(&stdout(&lockproof(&["list", "--format", "json"]))).expect("JSON");
+    let (by_remark, by_race) = (stdout(&lockproof(&["list"])), stdout(&lockproof(&["list", "--by", "race"])));
+    for scenario in listed["scenarios"].as_array().expect("an array") {
+        let name = scenario["name"].as_str().expect("a string");
+        let line = format!("\n  {name} ");
+        for cite in scenario["cites"].as_array().expect("an array").iter().filter_map(serde_json::Value::as_str) {
+            let (text, heading) = match listed["remarks"].as_array().expect("an array").iter().find(|r| r["id"] == cite)
+            {
+                Some(_) => (&by_remark, format!("\n{cite}, ")),
+                None if cite.contains("://") => continue,
+                None => (&by_race, format!("\n{cite}\n")),
+            };
+            let text = format!("\n{text}");
+            let group = text.split_once(&heading).unwrap_or_else(|| panic!("{cite} of {name}")).1;
+            let end = group.match_indices('\n').find(|(at, _)| !group[at + 1..].starts_with(' '));
+            let group = format!("\n{}", end.map_or(group, |(at, _)| &group[..at]));
+            assert!(group.contains(&line), "{name} under {cite}: {group}");
+        }
+    }
+    assert_eq!(listed["remarks"].as_array().map(Vec::len), Some(22));
+    assert!(by_remark.starts_with("D1, commit message: listing images while an image is pushed"), "{by_remark}");
 }
 
 #[test]
