@@ -67,6 +67,59 @@ pub enum Call {
         /// The layer's id.
         id: String,
     },
+    /// `CreateImage`. Returns the id.
+    CreateImage {
+        /// The new image's id.
+        id: String,
+        /// The id or name of its top layer.
+        #[serde(default)]
+        layer: Option<String>,
+        /// Its names.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// `DeleteImage`, which deletes the layers too that nothing else needs. Returns `Nil`.
+    DeleteImage {
+        /// The image's id or name.
+        id: String,
+    },
+    /// `Images`. Returns the list of ids, in the order of the document.
+    Images,
+    /// `CreateContainer`, which makes the layer `ID-layer` for it. Returns the id.
+    CreateContainer {
+        /// The new container's id.
+        id: String,
+        /// The id or name of the image that it is made from.
+        #[serde(default)]
+        image: Option<String>,
+        /// Its names.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// `DeleteContainer`, which deletes its layer too. Returns `Nil`.
+    DeleteContainer {
+        /// The container's id or name.
+        id: String,
+    },
+    /// `Containers`. Returns the list of ids, in the order of the document.
+    Containers,
+    /// `Layers`, `Images` and `Containers`, one after the other; `MultiList` where there is one. Returns the three lists.
+    MultiList,
+    /// `Mount`. Returns `Nil`.
+    Mount {
+        /// The id or name of a layer or a container.
+        id: String,
+    },
+    /// `Unmount(id, false)`. Returns whether it is still mounted.
+    Unmount {
+        /// The id or name of a layer or a container.
+        id: String,
+    },
+    /// `Mounted`. Returns how often it is mounted.
+    Mounted {
+        /// The id or name of a layer or a container.
+        id: String,
+    },
     /// `Shutdown`. Returns `Nil`.
     Shutdown,
     /// `ShutdownRO` of the pull request. Returns `Nil`.
@@ -97,6 +150,16 @@ impl Call {
             Call::SetNames { .. } => "set-names",
             Call::Diff { .. } => "diff",
             Call::CloseDiff { .. } => "close-diff",
+            Call::CreateImage { .. } => "create-image",
+            Call::DeleteImage { .. } => "delete-image",
+            Call::Images => "images",
+            Call::CreateContainer { .. } => "create-container",
+            Call::DeleteContainer { .. } => "delete-container",
+            Call::Containers => "containers",
+            Call::MultiList => "multi-list",
+            Call::Mount { .. } => "mount",
+            Call::Unmount { .. } => "unmount",
+            Call::Mounted { .. } => "mounted",
             Call::Shutdown => "shutdown",
             Call::ShutdownRo => "shutdown-ro",
             Call::Goroutine { name, .. } => name,
@@ -106,7 +169,17 @@ impl Call {
     /// Whether it only asks: its answer is judged by the property `fresh`.
     #[must_use]
     pub fn is_query(&self) -> bool {
-        matches!(self, Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::Layers)
+        matches!(
+            self,
+            Call::Names { .. }
+                | Call::Lookup { .. }
+                | Call::Exists { .. }
+                | Call::Layers
+                | Call::Images
+                | Call::Containers
+                | Call::MultiList
+                | Call::Mounted { .. }
+        )
     }
 }
 
@@ -114,30 +187,44 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Call::Names { id } | Call::Exists { id } | Call::DeleteLayer { id } => {
-                write!(f, " {id}")
-            }
-            Call::Diff { id } | Call::CloseDiff { id } => write!(f, " {id}"),
+            Call::Names { id }
+            | Call::Exists { id }
+            | Call::DeleteLayer { id }
+            | Call::Diff { id }
+            | Call::CloseDiff { id }
+            | Call::DeleteImage { id }
+            | Call::DeleteContainer { id }
+            | Call::Mount { id }
+            | Call::Unmount { id }
+            | Call::Mounted { id } => write!(f, " {id}"),
             Call::Lookup { name } => write!(f, " {name}"),
             Call::PutLayer { id, parent, names, diff } => {
-                write!(f, " {id}")?;
-                if let Some(parent) = parent {
-                    write!(f, " on {parent}")?;
-                }
-                if !names.is_empty() {
-                    write!(f, " as {}", names.join(","))?;
-                }
-                if *diff {
-                    f.write_str(" with contents")?;
-                }
-                Ok(())
+                made(f, id, parent.as_ref(), names)?;
+                if *diff { f.write_str(" with contents") } else { Ok(()) }
             }
+            Call::CreateImage { id, layer, names } => made(f, id, layer.as_ref(), names),
+            Call::CreateContainer { id, image, names } => made(f, id, image.as_ref(), names),
             Call::SetNames { id, names } => write!(f, " {id} to [{}]", names.join(",")),
-            Call::Open | Call::Status | Call::Layers | Call::Shutdown | Call::ShutdownRo | Call::Goroutine { .. } => {
-                Ok(())
-            }
+            Call::Open
+            | Call::Status
+            | Call::Layers
+            | Call::Images
+            | Call::Containers
+            | Call::MultiList
+            | Call::Shutdown
+            | Call::ShutdownRo
+            | Call::Goroutine { .. } => Ok(()),
         }
     }
+}
+
+/// What is made, on what, under which names.
+fn made(f: &mut fmt::Formatter<'_>, id: &str, on: Option<&String>, names: &[String]) -> fmt::Result {
+    write!(f, " {id}")?;
+    if let Some(on) = on {
+        write!(f, " on {on}")?;
+    }
+    if names.is_empty() { Ok(()) } else { write!(f, " as {}", names.join(",")) }
 }
 
 /// A call that ended without an answer: the name of the Go error (`ErrLayerUnknown`), or another text.

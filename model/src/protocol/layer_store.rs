@@ -27,6 +27,14 @@ pub struct Cache {
 }
 record!(Cache { layers, base, mounts, mounts_base });
 
+impl Cache {
+    /// How often layer `id` is mounted.
+    #[must_use]
+    pub fn mount_count(&self, id: &str) -> u32 {
+        self.mounts.iter().find(|(layer, _)| layer == id).map_or(0, |(_, count)| *count)
+    }
+}
+
 /// A handle on a layer store object (`type layerStore struct`).
 #[derive(Clone, Debug)]
 pub struct LayerStore {
@@ -248,19 +256,68 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         self.save(ctx, store).await
     }
 
-    /// `Delete` of a layer that is not mounted: `Mounted` looks at the mounts under their lock.
+    /// `Delete`: unmounts the layer as often as it is mounted, between two looks at the mounts under their lock.
     async fn delete(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
-        if let Some(mounts) = &store.mounts_lockfile {
-            self.rlock(ctx, mounts).await;
-            if self.modified(ctx, mounts).await {
-                self.load_mounts(ctx, store).await;
-            }
-            self.unlock(ctx, mounts).await;
+        let mut cache = self.mounts(ctx, store).await;
+        while cache.mount_count(id) > 0 {
+            self.unmount_layer(ctx, store, id).await?;
+            cache = self.mounts(ctx, store).await;
         }
-        let mut cache = ctx.get(&store.cache).await;
         cache.layers.retain(|layer| layer.id != id);
         ctx.set(&store.cache, &cache).await;
         self.save(ctx, store).await
+    }
+
+    /// `Mounted`: the cache, its mounts up to date.
+    async fn mounts(&self, ctx: &Ctx, store: &LayerStore) -> Cache {
+        let Some(mounts) = &store.mounts_lockfile else { return ctx.get(&store.cache).await };
+        self.rlock(ctx, mounts).await;
+        if self.modified(ctx, mounts).await {
+            self.load_mounts(ctx, store).await;
+        }
+        let cache = ctx.get(&store.cache).await;
+        self.unlock(ctx, mounts).await;
+        cache
+    }
+
+    /// `Mount`: one more in the count of layer `id`, which exists.
+    async fn mount_layer(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
+        self.change_mounts(ctx, store, |cache| {
+            let count = cache.mount_count(id) + 1;
+            cache.mounts.retain(|(other, _)| other != id);
+            cache.mounts.push((id.to_owned(), count));
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// `Unmount(id, false)`: one less. Returns whether it is still mounted.
+    async fn unmount_layer(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<bool> {
+        let cache = self.change_mounts(ctx, store, |cache| {
+            for (_, count) in cache.mounts.iter_mut().filter(|(other, _)| other == id) {
+                *count -= 1;
+            }
+            cache.mounts.retain(|(_, count)| *count > 0);
+        });
+        Ok(cache.await?.mount_count(id) > 0)
+    }
+
+    /// What `Mount` and `Unmount` have in common: the mounts under their write lock, reloaded, changed, saved, stamped.
+    async fn change_mounts(&self, ctx: &Ctx, store: &LayerStore, change: impl FnOnce(&mut Cache)) -> Go<Cache> {
+        let Some(mounts) = store.mounts_lockfile.as_ref().filter(|_| self.is_read_write(store)) else {
+            return Err(Fail("ErrStoreIsReadOnly".into()));
+        };
+        self.lock(ctx, mounts).await;
+        if self.modified(ctx, mounts).await {
+            self.load_mounts(ctx, store).await;
+        }
+        let mut cache = ctx.get(&store.cache).await;
+        change(&mut cache);
+        ctx.set(&store.cache, &cache).await;
+        let saved = self.save_mounts(ctx, store).await;
+        self.touch(ctx, mounts).await;
+        self.unlock(ctx, mounts).await;
+        saved.map(|()| cache)
     }
 
     /// `SetNames`: another layer that has one of the names loses it.

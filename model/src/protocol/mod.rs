@@ -1,13 +1,18 @@
 //! The locking protocol of containers/storage, as it was released and as it was proposed.
 //!
-//! Three traits follow the Go packages: [`LockfileProtocol`] is `pkg/lockfile`, [`LayerStoreProtocol`] is `layers.go`,
-//! [`StoreProtocol`] is `store.go`. Their provided methods are the code at commit 9f889830f, which is release 1.24.8.
+//! Four traits follow the Go files: [`LockfileProtocol`] is `pkg/lockfile`, [`LayerStoreProtocol`] is `layers.go`,
+//! [`RecordStoreProtocol`] is `images.go` and `containers.go`, [`StoreProtocol`] is `store.go`, of which the calls on images,
+//! containers and mounts are in [`images`], [`containers`] and [`mounts`]. Their provided methods are the code at commit
+//! 9f889830f, which is release 1.24.8.
 //! A version that differs overrides the functions that its change touches, and says nothing else: see [`pr_473`].
 //! So does a contributor's own, in their own crate.
 
+pub mod containers;
+pub mod images;
 pub mod layer_store;
 pub mod layers;
 pub mod lockfile;
+pub mod mounts;
 pub mod one_way_upgrade;
 pub mod per_layer_locks;
 pub mod pr_473;
@@ -18,6 +23,7 @@ pub mod v1_24;
 pub use layer_store::{LayerStore, LayerStoreProtocol};
 pub use layers::{Layer, Layers};
 pub use lockfile::{Lockfile, LockfileProtocol};
+pub use record_store::{Record, RecordStore, RecordStoreProtocol, Records};
 pub use store::StoreProtocol;
 
 use crate::call::{Call, Fail, Reply};

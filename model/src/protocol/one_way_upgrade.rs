@@ -9,7 +9,7 @@
 
 use super::layers::Layer;
 use super::store::{graph_lock, layer_store_field};
-use super::{Entry, Go, LayerStore, LayerStoreProtocol, LockfileProtocol, StoreProtocol, pr_473};
+use super::{Entry, Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, pr_473};
 use crate::ctx::Ctx;
 
 /// The reviewer's proposal.
@@ -32,6 +32,7 @@ impl OneWayUpgrade {
 }
 
 impl LockfileProtocol for OneWayUpgrade {}
+impl RecordStoreProtocol for OneWayUpgrade {}
 
 impl LayerStoreProtocol for OneWayUpgrade {
     fn is_read_write(&self, store: &LayerStore) -> bool {
@@ -53,7 +54,7 @@ impl StoreProtocol for OneWayUpgrade {
         self.ro_layer_stores(ctx).await;
         self.start_reading(ctx, &store).await?;
         let layers = ctx.get(&store.cache).await.layers;
-        self.unlock(ctx, &store.lockfile).await;
+        self.stop_reading(ctx, &store).await;
         Ok(layers)
     }
 }

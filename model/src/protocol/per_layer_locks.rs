@@ -6,7 +6,7 @@
 //! orders the locks of two layers: a pull takes parent, then child; a delete takes child, then parent (D17).
 
 use super::layers::{self, Layer};
-use super::{Entry, Go, LayerStoreProtocol, Lockfile, LockfileProtocol, StoreProtocol};
+use super::{Entry, Go, LayerStoreProtocol, Lockfile, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 use crate::call::Fail;
 use crate::ctx::{Cell, Ctx};
 use crate::op::{Mode, Path};
@@ -45,6 +45,7 @@ impl PerLayerLocks {
 }
 
 impl LockfileProtocol for PerLayerLocks {}
+impl RecordStoreProtocol for PerLayerLocks {}
 
 impl LayerStoreProtocol for PerLayerLocks {
     /// The lock of all layers no longer says that nobody is filling this one; its own lock does.

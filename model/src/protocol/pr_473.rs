@@ -5,7 +5,7 @@
 
 use super::layers::Layer;
 use super::store::{graph_driver, graph_lock, layer_store_field};
-use super::{Entry, Go, LayerStore, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use super::{Entry, Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 use crate::ctx::{Cell, Ctx};
 
 /// The pull request.
@@ -42,6 +42,7 @@ pub async fn reset_if_needed<P: StoreProtocol>(p: &P, ctx: &Ctx) {
 }
 
 impl LockfileProtocol for Pr473 {}
+impl RecordStoreProtocol for Pr473 {}
 
 impl LayerStoreProtocol for Pr473 {
     /// "the mountsLockfile is only set for read-write enabled stores"

@@ -3,8 +3,8 @@
 #![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::layers::{self, Layer};
-use super::record_store::{self, RecordStore};
-use super::{Go, LayerStore, LayerStoreProtocol, Lockfile};
+use super::record_store::{self, Record, RecordStore};
+use super::{Go, LayerStore, LayerStoreProtocol, Lockfile, RecordStoreProtocol, containers, images, mounts};
 use crate::call::{Call, Fail, Reply};
 use crate::ctx::{Cell, Ctx};
 use crate::op::{CellName, Path};
@@ -38,7 +38,7 @@ pub fn last_loaded() -> Cell<Instant> {
 ///
 /// The additional read-only stores of a driver are none here, so that `ROLayerStores` and `ROImageStores` come to the
 /// locks they take and an empty list.
-pub trait StoreProtocol: LayerStoreProtocol {
+pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// The files whose `mtime` it asks for.
     const TIMED: &'static [&'static str] = &["root/storage.lock"];
 
@@ -50,10 +50,7 @@ pub trait StoreProtocol: LayerStoreProtocol {
             Call::Names { id } => self.names(ctx, &id).await.map(|names| names.to_value()),
             Call::Lookup { name } => self.lookup(ctx, &name).await.map(Value::Text),
             Call::Exists { id } => Ok(Value::Bool(self.exists(ctx, &id).await)),
-            Call::Layers => self
-                .layers(ctx)
-                .await
-                .map(|layers| Value::List(layers.into_iter().map(|layer| Value::Text(layer.id)).collect())),
+            Call::Layers => self.layers(ctx).await.map(|layers| ids_of(layers).to_value()),
             Call::PutLayer { id, parent, names, diff } => {
                 let layer = Layer { id, names, parent: parent.unwrap_or_default(), incomplete: false };
                 self.put_layer(ctx, layer, diff).await.map(Value::Text)
@@ -62,6 +59,25 @@ pub trait StoreProtocol: LayerStoreProtocol {
             Call::SetNames { id, names } => self.set_names(ctx, &id, &names).await.map(|()| Value::Nil),
             Call::Diff { id } => self.diff(ctx, &id).await.map(|()| Value::Nil),
             Call::CloseDiff { id } => self.close_diff(ctx, &id).await.map(|()| Value::Nil),
+            Call::CreateImage { id, layer, names } => {
+                let image = Record { id, names, layer: layer.unwrap_or_default(), image: String::new() };
+                self.create_image(ctx, image).await.map(Value::Text)
+            }
+            Call::DeleteImage { id } => self.delete_image(ctx, &id).await.map(|()| Value::Nil),
+            Call::Images => self.images(ctx).await.map(|ids| ids.to_value()),
+            Call::CreateContainer { id, image, names } => {
+                let layer = record_store::layer_of_container(&id);
+                let container = Record { id, names, layer, image: image.unwrap_or_default() };
+                self.create_container(ctx, container).await.map(Value::Text)
+            }
+            Call::DeleteContainer { id } => self.delete_container(ctx, &id).await.map(|()| Value::Nil),
+            Call::Containers => self.containers(ctx).await.map(|ids| ids.to_value()),
+            Call::MultiList => self.multi_list(ctx).await.map(|(layers, images, containers)| {
+                Value::List([ids_of(layers), images, containers].iter().map(Datum::to_value).collect())
+            }),
+            Call::Mount { id } => self.mount(ctx, &id).await.map(|()| Value::Nil),
+            Call::Unmount { id } => self.unmount(ctx, &id).await.map(Value::Bool),
+            Call::Mounted { id } => self.mounted(ctx, &id).await.map(Value::Int),
             Call::Shutdown => self.shutdown(ctx).await.map(|()| Value::Nil),
             Call::ShutdownRo => self.shutdown_ro(ctx).await.map(|()| Value::Nil),
             Call::Goroutine { name, arguments } => self.goroutine(ctx, &name, arguments).await,
@@ -97,8 +113,8 @@ pub trait StoreProtocol: LayerStoreProtocol {
         self.reset_if_touched(ctx).await;
         self.get_graph_driver(ctx).await;
         self.unlock(ctx, &graph).await;
-        record_store::construct(self, ctx, &RecordStore::images()).await?;
-        record_store::construct(self, ctx, &RecordStore::containers()).await
+        self.new_record_store(ctx, &RecordStore::images()).await?;
+        self.new_record_store(ctx, &RecordStore::containers()).await
     }
 
     /// `if s.graphLock.TouchedSince(s.lastLoaded) { … = nil; s.lastLoaded = time.Now() }`.
@@ -185,41 +201,58 @@ pub trait StoreProtocol: LayerStoreProtocol {
         reloaded
     }
 
-    /// The layer of that id or name, as `Names`, `Lookup` and `Exists` find it: among the layers and, while the layers
-    /// lock is still held, the images and then the containers.
-    async fn find(&self, ctx: &Ctx, id: &str) -> Go<Layer> {
+    /// The end of a read.
+    async fn stop_reading(&self, ctx: &Ctx, store: &LayerStore) {
+        self.unlock(ctx, &store.lockfile).await;
+    }
+
+    /// The end of a write.
+    async fn stop_writing(&self, ctx: &Ctx, store: &LayerStore) {
+        self.unlock(ctx, &store.lockfile).await;
+    }
+
+    /// What has that id or name, as `Names`, `Lookup` and `Exists` find it: a layer, or, while the layers lock is still
+    /// held, an image or a container. Returns its id and its names.
+    async fn find(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
         let store = self.reading_layer_store(ctx).await?;
         self.ro_layer_stores(ctx).await;
         self.start_reading(ctx, &store).await?;
-        let mut found = layers::lookup(&ctx.get(&store.cache).await.layers, id).cloned();
-        if found.is_none() {
-            found = self.find_elsewhere(ctx).await;
-        }
-        self.unlock(ctx, &store.lockfile).await;
-        found.ok_or_else(Fail::layer_unknown)
+        let layer = layers::lookup(&ctx.get(&store.cache).await.layers, id).cloned();
+        let found = match layer {
+            Some(layer) => Ok((layer.id, layer.names)),
+            None => self.find_record(ctx, id).await,
+        };
+        self.stop_reading(ctx, &store).await;
+        found
     }
 
-    /// The part of `find` that asks the image store and the container store, of which no scenario expects anything.
-    async fn find_elsewhere(&self, ctx: &Ctx) -> Option<Layer> {
+    /// The part of `find` that asks the image store and then, while its lock is still held, the container store.
+    async fn find_record(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
         let (images, containers) = (RecordStore::images(), RecordStore::containers());
-        self.rlock(ctx, &images.lockfile).await;
-        record_store::reload_if_modified(self, ctx, &images).await;
-        self.rlock(ctx, &containers.lockfile).await;
-        record_store::reload_if_modified(self, ctx, &containers).await;
-        // Deferred calls run in the reverse order.
-        self.unlock(ctx, &containers.lockfile).await;
-        self.unlock(ctx, &images.lockfile).await;
-        None
+        self.start_reading_records(ctx, &images).await?;
+        let mut found = record_store::lookup(&ctx.get(&images.cache).await.records, id).cloned();
+        let mut started = Ok(());
+        if found.is_none() {
+            started = self.start_reading_records(ctx, &containers).await;
+            if started.is_ok() {
+                found = record_store::lookup(&ctx.get(&containers.cache).await.records, id).cloned();
+                // Deferred calls run in the reverse order.
+                self.stop_reading_records(ctx, &containers).await;
+            }
+        }
+        self.stop_reading_records(ctx, &images).await;
+        started?;
+        found.map(|record| (record.id, record.names)).ok_or_else(Fail::layer_unknown)
     }
 
     /// `Names`.
     async fn names(&self, ctx: &Ctx, id: &str) -> Go<Vec<String>> {
-        Ok(self.find(ctx, id).await?.names)
+        Ok(self.find(ctx, id).await?.1)
     }
 
     /// `Lookup`.
     async fn lookup(&self, ctx: &Ctx, name: &str) -> Go<String> {
-        Ok(self.find(ctx, name).await?.id)
+        Ok(self.find(ctx, name).await?.0)
     }
 
     /// `Exists`: an error counts as "no".
@@ -242,49 +275,140 @@ pub trait StoreProtocol: LayerStoreProtocol {
         self.ro_layer_stores(ctx).await;
         let containers = RecordStore::containers();
         self.start_writing(ctx, &store).await?;
-        self.lock(ctx, &containers.lockfile).await;
-        record_store::reload_if_modified(self, ctx, &containers).await;
+        let mut put = self.start_writing_records(ctx, &containers).await;
         let id = layer.id.clone();
-        let parent_known =
-            layer.parent.is_empty() || layers::lookup(&ctx.get(&store.cache).await.layers, &layer.parent).is_some();
-        let put = if parent_known { self.put(ctx, &store, layer, diff).await } else { Err(Fail::layer_unknown()) };
-        self.unlock(ctx, &containers.lockfile).await;
-        self.unlock(ctx, &store.lockfile).await;
+        if put.is_ok() {
+            put = self.put_locked(ctx, &store, layer, diff).await;
+            self.stop_writing_records(ctx, &containers).await;
+        }
+        self.stop_writing(ctx, &store).await;
         put.map(|()| id)
+    }
+
+    /// The part of `PutLayer` under the locks.
+    async fn put_locked(&self, ctx: &Ctx, store: &LayerStore, mut layer: Layer, diff: bool) -> Go<()> {
+        if !layer.parent.is_empty() {
+            let layers = ctx.get(&store.cache).await.layers;
+            layer.parent = layers::lookup(&layers, &layer.parent).ok_or_else(Fail::layer_unknown)?.id.clone();
+            let containers = ctx.get(&RecordStore::containers().cache).await.records;
+            if containers.iter().any(|container| container.layer == layer.parent) {
+                return Err(Fail("ErrParentIsContainer".into()));
+            }
+        }
+        self.put(ctx, store, layer, diff).await
     }
 
     /// `DeleteLayer`.
     async fn delete_layer(&self, ctx: &Ctx, id: &str) -> Go<()> {
         let store = self.layer_store(ctx).await?;
-        let (images, containers) = (RecordStore::images(), RecordStore::containers());
-        self.start_writing(ctx, &store).await?;
-        for records in [&images, &containers] {
-            self.lock(ctx, &records.lockfile).await;
-            record_store::reload_if_modified(self, ctx, records).await;
-        }
-        let layers = ctx.get(&store.cache).await.layers;
-        let deleted = match layers::lookup(&layers, id).map(|layer| layer.id.clone()) {
-            None => Err(Fail("ErrNotALayer".into())),
-            Some(id) if layers.iter().any(|layer| layer.parent == id) => Err(Fail("ErrLayerHasChildren".into())),
-            Some(id) => self.delete(ctx, &store, &id).await,
-        };
-        self.unlock(ctx, &containers.lockfile).await;
-        self.unlock(ctx, &images.lockfile).await;
-        self.unlock(ctx, &store.lockfile).await;
+        images::start_writing_all(self, ctx, &store).await?;
+        let deleted = self.delete_unused(ctx, &store, id).await;
+        images::stop_writing_all(self, ctx, &store).await;
         deleted
     }
 
-    /// `SetNames` of a layer.
+    /// The part of `DeleteLayer` under the locks.
+    async fn delete_unused(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
+        let layers = ctx.get(&store.cache).await.layers;
+        let Some(Layer { id, .. }) = layers::lookup(&layers, id) else {
+            return Err(Fail("ErrNotALayer".into()));
+        };
+        if layers.iter().any(|layer| layer.parent == *id) {
+            return Err(Fail("ErrLayerHasChildren".into()));
+        }
+        let uses = |record: &Record| record.layer == *id;
+        if ctx.get(&RecordStore::images().cache).await.records.iter().any(uses) {
+            return Err(Fail("ErrLayerUsedByImage".into()));
+        }
+        if ctx.get(&RecordStore::containers().cache).await.records.iter().any(uses) {
+            return Err(Fail("ErrLayerUsedByContainer".into()));
+        }
+        self.delete(ctx, store, id).await
+    }
+
+    /// `SetNames` of a layer, an image or a container, each asked under one more lock.
     async fn set_names(&self, ctx: &Ctx, id: &str, names: &[String]) -> Go<()> {
         let store = self.layer_store(ctx).await?;
         self.start_writing(ctx, &store).await?;
         let known = layers::lookup(&ctx.get(&store.cache).await.layers, id).map(|layer| layer.id.clone());
         let set = match known {
             Some(id) => self.set_layer_names(ctx, &store, &id, names).await,
-            None => Err(Fail::layer_unknown()),
+            None => self.set_names_of_record(ctx, id, names).await,
         };
-        self.unlock(ctx, &store.lockfile).await;
+        self.stop_writing(ctx, &store).await;
         set
+    }
+
+    /// The part of `SetNames` that asks the image store and then, while its lock is still held, the container store.
+    async fn set_names_of_record(&self, ctx: &Ctx, id: &str, names: &[String]) -> Go<()> {
+        let (images, containers) = (RecordStore::images(), RecordStore::containers());
+        self.start_writing_records(ctx, &images).await?;
+        let image = record_store::lookup(&ctx.get(&images.cache).await.records, id).cloned();
+        let mut set = Err(Fail::layer_unknown());
+        if let Some(image) = image {
+            set = self.set_record_names(ctx, &images, &image.id, names).await;
+        } else if let Err(fail) = self.start_writing_records(ctx, &containers).await {
+            set = Err(fail);
+        } else {
+            let container = record_store::lookup(&ctx.get(&containers.cache).await.records, id).cloned();
+            if let Some(container) = container {
+                set = self.set_record_names(ctx, &containers, &container.id, names).await;
+            }
+            self.stop_writing_records(ctx, &containers).await;
+        }
+        self.stop_writing_records(ctx, &images).await;
+        set
+    }
+
+    /// `CreateImage`. Returns the id.
+    async fn create_image(&self, ctx: &Ctx, image: Record) -> Go<String> {
+        images::create_image(self, ctx, image).await
+    }
+
+    /// `DeleteImage(id, true)`.
+    async fn delete_image(&self, ctx: &Ctx, id: &str) -> Go<()> {
+        images::delete_image(self, ctx, id).await
+    }
+
+    /// `Images`. Returns the ids.
+    async fn images(&self, ctx: &Ctx) -> Go<Vec<String>> {
+        images::images(self, ctx).await
+    }
+
+    /// `CreateContainer`. Returns the id.
+    async fn create_container(&self, ctx: &Ctx, container: Record) -> Go<String> {
+        containers::create_container(self, ctx, container).await
+    }
+
+    /// `DeleteContainer`.
+    async fn delete_container(&self, ctx: &Ctx, id: &str) -> Go<()> {
+        containers::delete_container(self, ctx, id).await
+    }
+
+    /// `Containers`. Returns the ids.
+    async fn containers(&self, ctx: &Ctx) -> Go<Vec<String>> {
+        images::list(self, ctx, &RecordStore::containers()).await
+    }
+
+    /// All that there is, as a caller asks for it: `Layers`, then `Images`, then `Containers`, each under its own lock.
+    /// Release 1.56 has one function for it, `MultiList`.
+    async fn multi_list(&self, ctx: &Ctx) -> Go<(Vec<Layer>, Vec<String>, Vec<String>)> {
+        Ok((self.layers(ctx).await?, self.images(ctx).await?, self.containers(ctx).await?))
+    }
+
+    /// `Mount`.
+    async fn mount(&self, ctx: &Ctx, id: &str) -> Go<()> {
+        mounts::mount(self, ctx, id).await
+    }
+
+    /// `Unmount(id, false)`. Returns whether it is still mounted.
+    async fn unmount(&self, ctx: &Ctx, id: &str) -> Go<bool> {
+        mounts::unmount(self, ctx, id).await
+    }
+
+    /// `Mounted`. Returns how often it is mounted.
+    async fn mounted(&self, ctx: &Ctx, id: &str) -> Go<u32> {
+        mounts::mounted(self, ctx, id).await
     }
 
     /// `Diff`: the read lock stays until the reader that it returns is closed.
@@ -340,4 +464,8 @@ pub trait StoreProtocol: LayerStoreProtocol {
     async fn shutdown_ro(&self, _ctx: &Ctx) -> Go<()> {
         Err(Fail("ShutdownRO is not a function of this version".into()))
     }
+}
+
+fn ids_of(layers: Vec<Layer>) -> Vec<String> {
+    layers.into_iter().map(|layer| layer.id).collect()
 }

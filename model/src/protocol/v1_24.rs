@@ -2,13 +2,14 @@
 //!
 //! It is the text of the three traits as it stands.
 
-use super::{Entry, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use super::{Entry, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 
 /// Release 1.24.8.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct V1_24;
 
 impl LockfileProtocol for V1_24 {}
+impl RecordStoreProtocol for V1_24 {}
 impl LayerStoreProtocol for V1_24 {}
 impl StoreProtocol for V1_24 {}
 
