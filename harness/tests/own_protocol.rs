@@ -13,7 +13,7 @@ use lockproof_harness::{Harness, worker};
 use lockproof_model::call::{Call, Reply};
 use lockproof_model::ctx::{Cell, Ctx};
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, Go, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use lockproof_model::protocol::{Entry, Go, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 use lockproof_model::schedule::Step;
 use lockproof_model::system::{Process, Repeat, Thread};
 use lockproof_model::value::{Datum, Value};
@@ -23,6 +23,7 @@ struct Own;
 
 impl LockfileProtocol for Own {}
 impl LayerStoreProtocol for Own {}
+impl RecordStoreProtocol for Own {}
 
 impl StoreProtocol for Own {
     /// Starts two goroutines, chooses, and waits for both.

@@ -11,7 +11,7 @@ use lockproof_model::explore::{Options, check};
 use lockproof_model::machine::Machine;
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, LayerStoreProtocol, LockfileProtocol, StoreProtocol};
+use lockproof_model::protocol::{Entry, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 use lockproof_model::value::Value;
@@ -27,6 +27,7 @@ static RUNS: AtomicU32 = AtomicU32::new(0);
 
 impl LockfileProtocol for Mistaken {}
 impl LayerStoreProtocol for Mistaken {}
+impl RecordStoreProtocol for Mistaken {}
 impl StoreProtocol for Mistaken {
     async fn call(&self, ctx: &Ctx, call: Call) -> Reply {
         let cell: Cell<Option<u32>> = Cell::global("c");

@@ -6,7 +6,9 @@ use lockproof_model::ctx::Ctx;
 use lockproof_model::explore::{Options, check};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, Layer, LayerStoreProtocol, Lockfile, LockfileProtocol, StoreProtocol};
+use lockproof_model::protocol::{
+    Entry, Layer, LayerStoreProtocol, Lockfile, LockfileProtocol, RecordStoreProtocol, StoreProtocol,
+};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::value::Datum;
 use lockproof_model::verdict::Verdict;
@@ -24,6 +26,7 @@ impl LockfileProtocol for WithoutStamp {
     }
 }
 impl LayerStoreProtocol for WithoutStamp {}
+impl RecordStoreProtocol for WithoutStamp {}
 impl StoreProtocol for WithoutStamp {}
 
 fn process(name: &str, script: Vec<Call>) -> Process {

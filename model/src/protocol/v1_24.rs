@@ -1,6 +1,6 @@
 //! `v1_24`: the code at 9f889830f, on which the pull request is based; release 1.24.8 has the same lock and store code.
 //!
-//! It is the text of the three traits as it stands.
+//! It is the text of the four traits as it stands.
 
 use super::{Entry, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol};
 

@@ -4,7 +4,9 @@ use lockproof_model::call::{Call, Fail, Reply};
 use lockproof_model::ctx::{Cell, Ctx, LocalFuture};
 use lockproof_model::monitor::{LAYERS, LAYERS_LOCK};
 use lockproof_model::op::{CellName, Document, Mode, Note, Path};
-use lockproof_model::protocol::{Entry, Layer, LayerStoreProtocol, Layers, LockfileProtocol, StoreProtocol, layers};
+use lockproof_model::protocol::{
+    Entry, Layer, LayerStoreProtocol, Layers, LockfileProtocol, RecordStoreProtocol, StoreProtocol, layers,
+};
 use lockproof_model::value::{Datum, Instant, Mtime, Value};
 
 /// A program for [`tiny`]: words, one an operation.
@@ -32,6 +34,7 @@ struct Tiny<const TIMED: bool>;
 
 impl<const TIMED: bool> LockfileProtocol for Tiny<TIMED> {}
 impl<const TIMED: bool> LayerStoreProtocol for Tiny<TIMED> {}
+impl<const TIMED: bool> RecordStoreProtocol for Tiny<TIMED> {}
 impl<const TIMED: bool> StoreProtocol for Tiny<TIMED> {
     const TIMED: &'static [&'static str] = if TIMED { &["root/a.lock"] } else { &[] };
 
@@ -194,6 +197,7 @@ struct Mini<const LEFT_OUT: u8>;
 
 impl<const LEFT_OUT: u8> LockfileProtocol for Mini<LEFT_OUT> {}
 impl<const LEFT_OUT: u8> LayerStoreProtocol for Mini<LEFT_OUT> {}
+impl<const LEFT_OUT: u8> RecordStoreProtocol for Mini<LEFT_OUT> {}
 impl<const LEFT_OUT: u8> StoreProtocol for Mini<LEFT_OUT> {
     const TIMED: &'static [&'static str] = &[];
 
