@@ -160,7 +160,7 @@ impl<'s> Machine<'s> {
             self.state.shared = shared;
             let others = self.state.locals.iter_mut().enumerate().filter(|(other, _)| *other != index);
             for (_, local) in others {
-                if performed.layers_replaced && self.model.watched.contains(&Property::Fresh) {
+                if performed.contents_replaced && self.model.watched.contains(&Property::Fresh) {
                     step::see_replaced(&self.model, local, &self.state.shared);
                 }
                 if performed.released_read {

@@ -7,44 +7,116 @@ use std::collections::BTreeSet;
 use crate::call::{Call, Fail, Reply};
 use crate::op::{Mode, Note, Path};
 use crate::property::Property;
+use crate::protocol::layer_store::Mounts;
 use crate::protocol::layers::{self, Layer, Layers};
+use crate::protocol::record_store::{self, CONTAINER_LAYER, Record, Records, layer_of_container};
 use crate::state::{Local, Shared};
 use crate::system::System;
 use crate::value::{Datum, Value};
 
-/// The document that answers are judged by.
+/// The layers, which most answers are judged by.
 pub const LAYERS: &str = "root/vfs-layers/layers.json";
-/// Its lock file.
+/// Their lock file.
 pub const LAYERS_LOCK: &str = "root/vfs-layers/layers.lock";
-/// Where its lock file is, and those of single layers in a protocol that has them.
+/// The images.
+pub const IMAGES: &str = "root/vfs-images/images.json";
+/// The containers.
+pub const CONTAINERS: &str = "root/vfs-containers/containers.json";
+/// How often each layer is mounted.
+pub const MOUNTS: &str = "run/vfs-layers/mountpoints.json";
+/// Where the lock file of the layers is, and those of single layers in a protocol that has them.
 const LAYERS_DIR: &str = "root/vfs-layers/";
 
 /// A property that is violated, and how.
 pub type Wrong = (Property, String);
 
+/// Whether answers are judged by this document.
+#[must_use]
+pub fn is_contents(inode: &Path) -> bool {
+    [LAYERS, IMAGES, CONTAINERS, MOUNTS].contains(&inode.0.as_str())
+}
+
+/// The documents that the answer to `call` is judged by, of those that anybody writes in `system`.
+pub fn contents_of<'s>(call: &Call, system: &'s System) -> impl Iterator<Item = Path> + use<'s> {
+    let asked: &[&str] = match call {
+        Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::MultiList => {
+            &[LAYERS, IMAGES, CONTAINERS]
+        }
+        Call::Layers => &[LAYERS],
+        Call::Images => &[IMAGES],
+        Call::Containers => &[CONTAINERS],
+        Call::Mounted { .. } => &[LAYERS, CONTAINERS, MOUNTS],
+        _ => &[],
+    };
+    asked.iter().map(|path| Path::new(*path)).filter(|path| path.0 == LAYERS || system.may_write(path))
+}
+
 /// The layers that are on disk.
 #[must_use]
 pub fn layers_of(shared: &Shared) -> Layers {
-    shared.documents.get(&Path::new(LAYERS)).and_then(Layers::from_value).unwrap_or_default()
+    document(shared, LAYERS)
+}
+
+fn document<T: Datum + Default>(shared: &Shared, path: &str) -> T {
+    shared.documents.get(&Path::new(path)).and_then(T::from_value).unwrap_or_default()
+}
+
+/// What is on disk.
+struct Contents {
+    layers: Layers,
+    images: Records,
+    containers: Records,
+    mounts: Mounts,
+}
+
+impl Contents {
+    fn of(shared: &Shared) -> Self {
+        Self {
+            layers: layers_of(shared),
+            images: document(shared, IMAGES),
+            containers: document(shared, CONTAINERS),
+            mounts: document(shared, MOUNTS),
+        }
+    }
+
+    /// The id and the names of the layer, image or container of that id or name.
+    fn find(&self, id: &str) -> Result<(&String, &Vec<String>), Fail> {
+        let layer = layers::lookup(&self.layers, id).map(|layer| (&layer.id, &layer.names));
+        let record = |records| record_store::lookup(records, id).map(|record| (&record.id, &record.names));
+        let found = layer.or_else(|| record(&self.images)).or_else(|| record(&self.containers));
+        found.ok_or_else(Fail::layer_unknown)
+    }
+
+    fn mounted(&self, id: &str) -> Result<u32, Fail> {
+        let layer = record_store::lookup(&self.containers, id).map_or(id, |container| &container.layer);
+        let layer = layers::lookup(&self.layers, layer).ok_or_else(Fail::layer_unknown)?;
+        Ok(self.mounts.iter().find(|(id, _)| *id == layer.id).map_or(0, |(_, count)| *count))
+    }
+
+    fn answer(&self, call: &Call) -> Option<Reply> {
+        let ids = |records: &Records| Value::List(records.iter().map(|record| record.id.to_value()).collect());
+        let layers = || Value::List(self.layers.iter().map(|layer| layer.id.to_value()).collect());
+        Some(match call {
+            Call::Names { id } => self.find(id).map(|(_, names)| names.to_value()),
+            Call::Lookup { name } => self.find(name).map(|(id, _)| id.to_value()),
+            Call::Exists { id } => Ok(Value::Bool(self.find(id).is_ok())),
+            Call::Layers => Ok(layers()),
+            Call::Images => Ok(ids(&self.images)),
+            Call::Containers => Ok(ids(&self.containers)),
+            Call::MultiList => Ok(Value::List(vec![layers(), ids(&self.images), ids(&self.containers)])),
+            Call::Mounted { id } => self.mounted(id).map(Value::Int),
+            _ => return None,
+        })
+    }
 }
 
 /// `fresh`: what a query may answer while `shared` is true. An incomplete layer may be seen or not.
 #[must_use]
 pub fn answers(call: &Call, shared: &Shared) -> BTreeSet<Reply> {
-    let all = layers_of(shared);
-    let complete: Layers = all.iter().filter(|layer| !layer.incomplete).cloned().collect();
-    [&all, &complete].into_iter().filter_map(|layers| answer(call, layers)).collect()
-}
-
-fn answer(call: &Call, layers: &[Layer]) -> Option<Reply> {
-    let find = |id: &str| layers::lookup(layers, id).ok_or_else(Fail::layer_unknown);
-    Some(match call {
-        Call::Names { id } => find(id).map(|layer| layer.names.to_value()),
-        Call::Lookup { name } => find(name).map(|layer| Value::Text(layer.id.clone())),
-        Call::Exists { id } => Ok(Value::Bool(find(id).is_ok())),
-        Call::Layers => Ok(Value::List(layers.iter().map(|layer| Value::Text(layer.id.clone())).collect())),
-        _ => return None,
-    })
+    let all = Contents::of(shared);
+    let complete = all.layers.iter().filter(|layer| !layer.incomplete).cloned().collect();
+    let seen = all.answer(call);
+    seen.into_iter().chain(Contents { layers: complete, ..all }.answer(call)).collect()
 }
 
 /// `fresh`: whether `reply` was true at some moment of the call.
@@ -96,15 +168,21 @@ pub fn judge_base(document: &Path, base: &Value, replaced: &Value) -> Option<Wro
     Some((Property::NoLostUpdate, format!("{file} held {held} when a writer replaced it that knew only {knew}")))
 }
 
-/// The contents of a document: the ids of layers where it has some.
+/// The contents of a document: the ids and names of layers, images or containers where it has some.
 #[must_use]
 pub fn show_document(value: &Value) -> String {
-    let Some(layers) = Layers::from_value(value).filter(|layers| !layers.is_empty()) else { return show(value) };
-    let one = |layer: &Layer| {
-        let names = if layer.names.is_empty() { String::new() } else { format!("={}", layer.names.join("+")) };
-        format!("{}{names}{}", layer.id, if layer.incomplete { " (incomplete)" } else { "" })
+    let one = |id: &str, names: &[String], incomplete: bool| {
+        let names = if names.is_empty() { String::new() } else { format!("={}", names.join("+")) };
+        format!("{id}{names}{}", if incomplete { " (incomplete)" } else { "" })
     };
-    format!("[{}]", layers.iter().map(one).collect::<Vec<_>>().join(", "))
+    let shown: Vec<String> = if let Some(layers) = Layers::from_value(value) {
+        layers.iter().map(|layer| one(&layer.id, &layer.names, layer.incomplete)).collect()
+    } else if let Some(records) = Records::from_value(value) {
+        records.iter().map(|record| one(&record.id, &record.names, false)).collect()
+    } else {
+        Vec::new()
+    };
+    if shown.is_empty() { show(value) } else { format!("[{}]", shown.join(", ")) }
 }
 
 /// What a thread must hold to touch a file.
@@ -185,49 +263,122 @@ pub fn readers_inside(local: &Local) -> usize {
     holds.filter(|(path, mode)| guards_layers(path) && *mode == Mode::Shared).count()
 }
 
+/// `no-error`: a call returns an error.
+#[must_use]
+pub fn failed(call: &Call, fail: &Fail) -> Wrong {
+    (Property::NoError, format!("`{call}` returns {fail}"))
+}
+
+/// How `crash-safe` calls an image.
+fn image(id: &str) -> String {
+    format!("image {id}")
+}
+
+/// How `crash-safe` calls a container.
+fn container(id: &str) -> String {
+    format!("container {id}")
+}
+
+/// `crash-safe`: everything whole that is on disk at the start was acknowledged.
+pub fn acknowledge_all(shared: &mut Shared) {
+    shared.acknowledged = whole(&Contents::of(shared));
+}
+
+/// What is there and complete, as `crash-safe` calls it.
+fn whole(contents: &Contents) -> BTreeSet<String> {
+    let layers = contents.layers.iter().filter(|layer| !layer.incomplete).map(|layer| layer.id.clone());
+    let images = contents.images.iter().map(|record| image(&record.id));
+    layers.chain(images).chain(contents.containers.iter().map(|record| container(&record.id))).collect()
+}
+
+/// What is there and makes no sense: a layer that is incomplete, or was made for a container that is not there; a
+/// container without its layer.
+fn broken(contents: &Contents) -> BTreeSet<String> {
+    let unfit = |layer: &&Layer| {
+        let owner = layer.id.strip_suffix(CONTAINER_LAYER);
+        layer.incomplete || owner.is_some_and(|id| !contents.containers.iter().any(|record| record.id == id))
+    };
+    let dangles = |record: &&Record| !contents.layers.iter().any(|layer| layer.id == record.layer);
+    let layers = contents.layers.iter().filter(unfit).map(|layer| layer.id.clone());
+    layers.chain(contents.containers.iter().filter(dangles).map(|record| container(&record.id))).collect()
+}
+
 /// `crash-safe`: what a killed process leaves half-made.
 pub fn killed(local: &Local, call_of: impl Fn(usize) -> Option<Call>, shared: &mut Shared) {
-    let layers = layers_of(shared);
+    let broken = broken(&Contents::of(shared));
     for thread in 0..local.threads.len() {
-        if let Some(Call::PutLayer { id, .. }) = call_of(thread)
-            && layers.iter().any(|layer| layer.id == id && layer.incomplete)
-        {
-            shared.half_made.insert(id);
-        }
+        let touched = match call_of(thread) {
+            Some(Call::PutLayer { id, .. }) => vec![id],
+            Some(Call::CreateContainer { id, .. } | Call::DeleteContainer { id }) => {
+                vec![container(&id), layer_of_container(&id)]
+            }
+            _ => continue,
+        };
+        shared.half_made.extend(touched.into_iter().filter(|name| broken.contains(name)));
     }
 }
 
-/// `crash-safe`: the layers document was replaced.
-pub fn layers_replaced(shared: &mut Shared) -> Option<Wrong> {
-    let layers = layers_of(shared);
-    shared.half_made.retain(|id| layers.iter().any(|layer| layer.id == *id && layer.incomplete));
-    let lost: Vec<&str> = (shared.acknowledged.iter())
-        .filter(|id| !layers.iter().any(|layer| layer.id == **id && !layer.incomplete))
-        .map(String::as_str)
-        .collect();
+/// `crash-safe`: a document was replaced.
+pub fn contents_replaced(shared: &mut Shared) -> Option<Wrong> {
+    let contents = Contents::of(shared);
+    let (whole, broken) = (whole(&contents), broken(&contents));
+    shared.half_made.retain(|name| broken.contains(name));
+    let lost: Vec<&str> = shared.acknowledged.difference(&whole).map(String::as_str).collect();
     (!lost.is_empty()).then(|| (Property::CrashSafe, format!("{} was acknowledged and is gone", lost.join(", "))))
 }
 
-/// `crash-safe`: a call begins.
+/// `crash-safe`: a call begins; what it may take away is no longer expected to stay.
 pub fn call_begins(call: &Call, shared: &mut Shared) {
-    if let Call::DeleteLayer { id } = call {
-        shared.acknowledged.remove(id);
+    match call {
+        Call::DeleteLayer { id } => {
+            shared.acknowledged.remove(id);
+        }
+        Call::DeleteImage { id } => {
+            shared.acknowledged.remove(&image(id));
+            // Whichever layers it needs alone go with it: those of its chain, and who knows which of an image to come.
+            let images: Records = document(shared, IMAGES);
+            let layers = layers_of(shared);
+            let mut next = record_store::lookup(&images, id).map(|image| image.layer.clone());
+            if next.is_none() {
+                shared.acknowledged.retain(|name| name.contains(' '));
+            }
+            while let Some(layer) = next.and_then(|id| layers::lookup(&layers, &id)) {
+                shared.acknowledged.remove(&layer.id);
+                next = Some(layer.parent.clone());
+            }
+        }
+        Call::DeleteContainer { id } => {
+            shared.acknowledged.remove(&container(id));
+            shared.acknowledged.remove(&layer_of_container(id));
+        }
+        _ => {}
     }
 }
 
 /// `crash-safe`: a call ends.
 pub fn call_ends(call: &Call, reply: &Reply, shared: &mut Shared) -> Option<Wrong> {
-    let half = |id: &str| shared.half_made.contains(id);
     let value = reply.as_ref().ok()?;
+    let half = |id: &str| shared.half_made.contains(id).then_some("a layer");
+    let dangling = |id: &str| shared.half_made.contains(&container(id)).then_some("a container");
+    let listed = |ids: &Value| Vec::<String>::from_value(ids).unwrap_or_default();
     let seen = match (call, value) {
-        (Call::Exists { id }, Value::Bool(true)) | (Call::Names { id }, _) => half(id),
-        (Call::Lookup { .. }, Value::Text(id)) => half(id),
-        (Call::Layers, Value::List(ids)) => ids.iter().any(|id| matches!(id, Value::Text(id) if half(id))),
+        (Call::Exists { id }, Value::Bool(true)) | (Call::Names { id }, _) | (Call::Lookup { .. }, Value::Text(id)) => {
+            half(id).or(dangling(id))
+        }
+        (Call::Layers, ids) => listed(ids).iter().find_map(|id| half(id)),
+        (Call::Containers, ids) => listed(ids).iter().find_map(|id| dangling(id)),
+        (Call::MultiList, Value::List(lists)) => {
+            let layer = lists.first().and_then(|ids| listed(ids).iter().find_map(|id| half(id)));
+            layer.or(lists.last().and_then(|ids| listed(ids).iter().find_map(|id| dangling(id))))
+        }
         (Call::PutLayer { parent: Some(parent), .. }, _) => half(parent),
-        _ => false,
+        _ => None,
     };
-    if let Call::PutLayer { id, .. } = call {
-        shared.acknowledged.insert(id.clone());
+    match call {
+        Call::PutLayer { id, .. } => shared.acknowledged.extend([id.clone()]),
+        Call::CreateImage { id, .. } => shared.acknowledged.extend([image(id)]),
+        Call::CreateContainer { id, .. } => shared.acknowledged.extend([container(id), layer_of_container(id)]),
+        _ => {}
     }
-    seen.then(|| (Property::CrashSafe, format!("`{call}` sees a layer that a killed process left half-made")))
+    seen.map(|what| (Property::CrashSafe, format!("`{call}` sees {what} that a killed process left half-made")))
 }

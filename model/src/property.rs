@@ -29,6 +29,8 @@ pub enum Property {
     NoDataRace,
     /// No Go panic.
     NoPanic,
+    /// No call returns an error.
+    NoError,
     /// After a kill, what was acknowledged is still there and nothing half-made is seen.
     CrashSafe,
     /// Locks are taken in one global order.
@@ -37,7 +39,7 @@ pub enum Property {
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 11] = [
+    pub const ALL: [Property; 12] = [
         Property::Fresh,
         Property::NoLostUpdate,
         Property::Exclusive,
@@ -47,6 +49,7 @@ impl Property {
         Property::ParallelReads,
         Property::NoDataRace,
         Property::NoPanic,
+        Property::NoError,
         Property::CrashSafe,
         Property::Ordered,
     ];
@@ -64,6 +67,7 @@ impl Property {
             Property::ParallelReads => "parallel-reads",
             Property::NoDataRace => "no-data-race",
             Property::NoPanic => "no-panic",
+            Property::NoError => "no-error",
             Property::CrashSafe => "crash-safe",
             Property::Ordered => "ordered",
         }

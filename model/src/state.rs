@@ -96,9 +96,9 @@ pub struct Shared {
     pub mtimes: BTreeMap<Path, u64>,
     /// How many kills there may still be.
     pub crashes_left: u32,
-    /// `crash-safe`: the layers that were acknowledged and not deleted since.
+    /// `crash-safe`: what was acknowledged and not deleted since: layers by id, `image ID`, `container ID`.
     pub acknowledged: BTreeSet<String>,
-    /// `crash-safe`: incomplete layers whose writer is dead.
+    /// `crash-safe`: what a killed process left half-made, under the same names.
     pub half_made: BTreeSet<String>,
 }
 
@@ -149,9 +149,7 @@ impl<'s> Model<'s> {
             shared.mtimes.insert(path, shared.clock);
         }
         if self.watched.contains(&Property::CrashSafe) {
-            let layers = crate::monitor::layers_of(&shared);
-            shared.acknowledged =
-                layers.iter().filter(|layer| !layer.incomplete).map(|layer| layer.id.clone()).collect();
+            crate::monitor::acknowledge_all(&mut shared);
         }
         Ok(State { locals, shared })
     }

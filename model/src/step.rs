@@ -36,8 +36,8 @@ pub struct Around {
 pub struct Performed {
     /// For people.
     pub event: Event,
-    /// The layers document was replaced: every other process has to [`see`](see_replaced) it.
-    pub layers_replaced: bool,
+    /// A document that answers are judged by was replaced: every other process has to [`see`](see_replaced) it.
+    pub contents_replaced: bool,
     /// A read lock on the layers was given back: every other process has to [`see`](see_released) it.
     pub released_read: bool,
     /// Whether it brought the thread on; a lock request that meets `EDEADLK` and is made again does not.
@@ -117,7 +117,7 @@ pub fn perform(
     };
     let done = Performed {
         event,
-        layers_replaced: false,
+        contents_replaced: false,
         released_read: false,
         progress: true,
         wrong: Vec::new(),
@@ -197,7 +197,7 @@ pub fn kill(model: &Model<'_>, local: &mut Local, shared: &mut Shared, step: Ste
             ends: None,
             wrong: None,
         },
-        layers_replaced: false,
+        contents_replaced: false,
         released_read,
         progress: true,
         wrong: Vec::new(),
@@ -205,7 +205,7 @@ pub fn kill(model: &Model<'_>, local: &mut Local, shared: &mut Shared, step: Ste
     })
 }
 
-/// `fresh`: the layers document was replaced while this process may be in a query.
+/// `fresh`: a document that answers are judged by was replaced while this process may be in a query.
 pub fn see_replaced(model: &Model<'_>, local: &mut Local, shared: &Shared) {
     for thread in &mut local.threads {
         if thread.begun && thread.done.is_none() {

@@ -75,6 +75,23 @@ impl System {
         path.clone()
     }
 
+    /// Whether anything in this system can write the document: it is there at the start, or a call is made for it.
+    #[must_use]
+    pub fn may_write(&self, document: &Path) -> bool {
+        let scripts = |process: &Process| {
+            let threads = process.threads.iter().flat_map(|thread| thread.script.clone());
+            process.before.iter().cloned().chain(threads).collect::<Vec<_>>()
+        };
+        let writes = |call: &Call| match call {
+            Call::CreateImage { .. } => document.file_name() == "images.json",
+            Call::CreateContainer { .. } => document.file_name() == "containers.json",
+            Call::Mount { .. } => document.file_name() == "mountpoints.json",
+            _ => false,
+        };
+        self.documents.iter().any(|(path, _)| path == document)
+            || self.processes.iter().flat_map(scripts).any(|call| writes(&call))
+    }
+
     /// Whether time is kept for `path`.
     #[must_use]
     pub fn is_timed(&self, path: &Path) -> bool {

@@ -7,7 +7,7 @@ use lockproof_model::call::Call;
 use crate::decode::{Mistakes, Placed};
 
 /// The calls, as messages and the reference show them.
-pub(crate) const FORMS: [(&str, &str); 13] = [
+pub(crate) const FORMS: [(&str, &str); 23] = [
     ("open", "open"),
     ("status", "status"),
     ("names", "names LAYER"),
@@ -19,6 +19,16 @@ pub(crate) const FORMS: [(&str, &str); 13] = [
     ("set-names", "set-names LAYER NAME,NAME…"),
     ("diff", "diff ID"),
     ("close-diff", "close-diff ID"),
+    ("create-image", "create-image ID [layer=LAYER] [names=NAME,NAME…]"),
+    ("delete-image", "delete-image IMAGE"),
+    ("images", "images"),
+    ("create-container", "create-container ID [image=IMAGE] [names=NAME,NAME…]"),
+    ("delete-container", "delete-container CONTAINER"),
+    ("containers", "containers"),
+    ("multi-list", "multi-list"),
+    ("mount", "mount ID"),
+    ("unmount", "unmount ID"),
+    ("mounted", "mounted ID"),
     ("shutdown", "shutdown"),
     ("shutdown-ro", "shutdown-ro"),
 ];
@@ -40,6 +50,18 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
         "open" => Some(Call::Open),
         "status" => Some(Call::Status),
         "layers" => Some(Call::Layers),
+        "images" => Some(Call::Images),
+        "containers" => Some(Call::Containers),
+        "multi-list" => Some(Call::MultiList),
+        "create-image" => arguments.created("layer").map(|(id, layer, names)| Call::CreateImage { id, layer, names }),
+        "create-container" => {
+            arguments.created("image").map(|(id, image, names)| Call::CreateContainer { id, image, names })
+        }
+        "delete-image" => arguments.word("an image").map(|id| Call::DeleteImage { id }),
+        "delete-container" => arguments.word("a container").map(|id| Call::DeleteContainer { id }),
+        "mount" => arguments.word("a layer or a container").map(|id| Call::Mount { id }),
+        "unmount" => arguments.word("a layer or a container").map(|id| Call::Unmount { id }),
+        "mounted" => arguments.word("a layer or a container").map(|id| Call::Mounted { id }),
         "shutdown" => Some(Call::Shutdown),
         "shutdown-ro" => Some(Call::ShutdownRo),
         "names" => arguments.word("a layer").map(|id| Call::Names { id }),
@@ -125,7 +147,7 @@ impl<'t> Arguments<'_, 't> {
     /// Ids and names are words of letters, digits, `-`, `_` and `.`.
     fn check_name(&mut self, word: &Placed<&str>) {
         if !is_name(word.value) {
-            let message = format!("`{}` is no name of a layer", word.value);
+            let message = format!("`{}` is no id and no name", word.value);
             let help = "letters, digits, `-`, `_` and `.` make a name; several are separated by `,` alone".to_owned();
             self.mistakes.add(&word.span, message, "in here", help);
         }
@@ -160,16 +182,22 @@ impl<'t> Arguments<'_, 't> {
         Some(Call::SetNames { id, names })
     }
 
-    fn put_layer(&mut self) -> Option<Call> {
-        let id = self.word("the new layer's id")?;
-        let parent = self.keyed("parent").map(|(word, parent)| {
-            self.check_name(&Placed { value: parent, span: word.span });
-            parent.to_owned()
+    /// What is made: its id, what it is made on (the argument `on=…`), and its names.
+    fn created(&mut self, on: &str) -> Option<(String, Option<String>, Vec<String>)> {
+        let id = self.word("the id of what is made")?;
+        let on = self.keyed(on).map(|(word, on)| {
+            self.check_name(&Placed { value: on, span: word.span });
+            on.to_owned()
         });
         let names = match self.keyed("names") {
             Some((word, names)) => self.list(&word, names),
             None => Vec::new(),
         };
+        Some((id, on, names))
+    }
+
+    fn put_layer(&mut self) -> Option<Call> {
+        let (id, parent, names) = self.created("parent")?;
         let diff = match self.keyed("diff") {
             None | Some((_, "false")) => false,
             Some((_, "true")) => true,

@@ -56,6 +56,7 @@ pub fn judges(property: Property) -> bool {
         | Property::NoPanic
         | Property::NoDeadlock
         | Property::NoDataRace
+        | Property::NoError
         | Property::Exclusive => true,
         Property::NoStarvationWeak
         | Property::NoStarvationStrong

@@ -114,7 +114,7 @@ impl Moves<'_> {
             return Ok(false);
         };
         report.flags |= if performed.progress { PROGRESS } else { 0 };
-        report.flags |= if performed.layers_replaced { REPLACED } else { 0 };
+        report.flags |= if performed.contents_replaced { REPLACED } else { 0 };
         report.flags |= if performed.released_read { RELEASED } else { 0 };
         let event = &performed.event;
         if event.begins.is_some() || event.ends.is_some() || !event.notes.is_empty() || !performed.wrong.is_empty() {

@@ -22,10 +22,13 @@ pub struct Record {
 }
 record!(Record { id, names, layer, image });
 
+/// How the id of a container's layer ends; it begins with the container's id.
+pub const CONTAINER_LAYER: &str = "-layer";
+
 /// The id of the layer that is made for container `id`. Go takes any or makes one up; here it is always this one.
 #[must_use]
 pub fn layer_of_container(id: &str) -> String {
-    format!("{id}-layer")
+    format!("{id}{CONTAINER_LAYER}")
 }
 
 /// The records of a store, in the order of the document.

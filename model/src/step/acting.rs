@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Around, ModelError, Performed, die, see_released, see_replaced};
 use crate::automaton::Edge;
 use crate::call::{Call, Reply};
-use crate::monitor::{self, LAYERS, Need};
+use crate::monitor::{self, Need};
 use crate::op::{Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
 use crate::state::{Life, Local, Model, Shared, ThreadState};
@@ -235,10 +235,10 @@ impl Acting<'_, '_> {
         let inode = self.model.system.inode(&document.path);
         let replaced = self.shared.documents.insert(inode.clone(), value.clone()).unwrap_or_default();
         self.done.wrong.extend(monitor::judge_base(&inode, base, &replaced));
-        if inode.0 == LAYERS {
-            self.done.layers_replaced = true;
+        if monitor::is_contents(&inode) {
+            self.done.contents_replaced = true;
             if self.watches(Property::CrashSafe) {
-                self.done.wrong.extend(monitor::layers_replaced(self.shared));
+                self.done.wrong.extend(monitor::contents_replaced(self.shared));
             }
             if self.watches(Property::Fresh) {
                 see_replaced(self.model, self.local, self.shared);
@@ -300,6 +300,11 @@ impl Acting<'_, '_> {
         if self.watches(Property::ParallelReads) && self.me().beside && reply.is_ok() {
             let text = format!("`{call}` begins and returns while another reader is inside");
             self.done.wrong.push((Property::ParallelReads, text));
+        }
+        if self.watches(Property::NoError)
+            && let Err(fail) = reply
+        {
+            self.done.wrong.push(monitor::failed(call, fail));
         }
         if self.watches(Property::CrashSafe) {
             self.done.wrong.extend(monitor::call_ends(call, reply, self.shared));

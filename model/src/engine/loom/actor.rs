@@ -8,7 +8,7 @@ use super::world::{Contents, Guarded, Running, Sleep, World, fresh};
 use crate::automaton::LearnError;
 use crate::call::{Call, Reply};
 use crate::ctx::{Request, Task};
-use crate::monitor::{self, LAYERS, Need};
+use crate::monitor::{self, Need};
 use crate::op::{CellName, Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
 use crate::schedule::Step;
@@ -166,10 +166,12 @@ impl Actor {
         }
     }
 
-    /// When a query begins and ends is seen by whoever replaces the layers.
+    /// When a query begins and ends is seen by whoever replaces what its answer is judged by.
     fn begin(&mut self, call: &Call, judged: bool) {
         if judged {
-            self.world.touch(&Path::new(LAYERS));
+            for document in monitor::contents_of(call, self.world.system()) {
+                self.world.touch(&document);
+            }
         }
         let contents = &mut *self.world.contents();
         contents.threads[self.at].call = Some(Arc::new(call.clone()));
@@ -181,7 +183,9 @@ impl Actor {
 
     fn end(&mut self, call: &Call, reply: &Reply, judged: bool) -> Result<(), Gone> {
         if judged {
-            self.world.touch(&Path::new(LAYERS));
+            for document in monitor::contents_of(call, self.world.system()) {
+                self.world.touch(&document);
+            }
             self.may_go_on()?;
         }
         let answers = self.local(|local| {
@@ -190,6 +194,9 @@ impl Actor {
         });
         if judged && let Some(wrong) = monitor::judge_answer(call, reply, &answers) {
             self.world.wrong(wrong);
+        }
+        if let Err(fail) = reply {
+            self.world.wrong(monitor::failed(call, fail));
         }
         self.world.contents().threads[self.at].call = None;
         Ok(())
@@ -301,7 +308,7 @@ impl Actor {
         }
         let name = || format!("replaces {}", document.path.file_name());
         self.judge_access(&document.lock, Need::Exclusive, name);
-        if inode.0 == LAYERS && self.world.watches(Property::Fresh) {
+        if monitor::is_contents(&inode) && self.world.watches(Property::Fresh) {
             self.world.see_replaced();
         }
         Ok(Outcome::Done)

@@ -322,7 +322,7 @@ impl World {
         format!("{name} waits for {what} for ever{call}")
     }
 
-    /// `fresh`: the layers document was replaced.
+    /// `fresh`: a document that answers are judged by was replaced.
     pub(super) fn see_replaced(&self) {
         let mut contents = self.contents();
         let contents = &mut *contents;
