@@ -81,22 +81,41 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
 pub(crate) fn write(call: &Call) -> String {
     let mut words = vec![call.name().to_owned()];
     match call {
-        Call::Open | Call::Status | Call::Layers | Call::Shutdown | Call::ShutdownRo | Call::Goroutine { .. } => {}
+        Call::Open
+        | Call::Status
+        | Call::Layers
+        | Call::Images
+        | Call::Containers
+        | Call::MultiList
+        | Call::Shutdown
+        | Call::ShutdownRo
+        | Call::Goroutine { .. } => {}
         Call::Names { id }
         | Call::Exists { id }
         | Call::DeleteLayer { id }
         | Call::Diff { id }
-        | Call::CloseDiff { id } => words.push(id.clone()),
+        | Call::CloseDiff { id }
+        | Call::DeleteImage { id }
+        | Call::DeleteContainer { id }
+        | Call::Mount { id }
+        | Call::Unmount { id }
+        | Call::Mounted { id } => words.push(id.clone()),
         Call::Lookup { name } => words.push(name.clone()),
         Call::SetNames { id, names } => words.extend([id.clone(), names.join(",")]),
         Call::PutLayer { id, parent, names, diff } => {
-            words.push(id.clone());
-            words.extend(parent.as_ref().map(|parent| format!("parent={parent}")));
-            words.extend((!names.is_empty()).then(|| format!("names={}", names.join(","))));
+            words.extend(created(id, "parent", parent.as_ref(), names));
             words.extend(diff.then(|| "diff=true".to_owned()));
         }
+        Call::CreateImage { id, layer, names } => words.extend(created(id, "layer", layer.as_ref(), names)),
+        Call::CreateContainer { id, image, names } => words.extend(created(id, "image", image.as_ref(), names)),
     }
     words.join(" ")
+}
+
+fn created(id: &str, key: &str, on: Option<&String>, names: &[String]) -> impl Iterator<Item = String> {
+    let on = on.map(|on| format!("{key}={on}"));
+    let names = (!names.is_empty()).then(|| format!("names={}", names.join(",")));
+    [Some(id.to_owned()), on, names].into_iter().flatten()
 }
 
 fn forms_help() -> String {

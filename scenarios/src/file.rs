@@ -5,7 +5,7 @@ use std::ops::Range;
 use lockproof_model::call::Call;
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, Layer};
+use lockproof_model::protocol::Entry;
 use lockproof_model::system::{PROCESSES_MAX, Repeat, Thread};
 use toml::de::DeTable;
 
@@ -15,11 +15,10 @@ use crate::discussion::{REMARKS, remark};
 use crate::error::{Found, Refused};
 use crate::expect;
 use crate::scenario::{Kind, Scenario};
-use crate::usage;
+use crate::{store, usage};
 
 const FILE_KEYS: [&str; 11] =
     ["name", "title", "cites", "about", "properties", "protocols", "crashes", "store", "alias", "process", "expect"];
-const LAYER_KEYS: [&str; 4] = ["id", "names", "parent", "incomplete"];
 const PROCESS_KEYS: [&str; 7] = ["name", "count", "runs", "protocol", "crash", "before", "thread"];
 /// More kills than this are not asked for by any scenario, and each multiplies the states.
 const CRASHES_MAX: u32 = 8;
@@ -77,10 +76,11 @@ impl Reader<'_> {
         let properties_are_good = self.mistakes.0.len() == mistakes_before;
         let only = root.optional("protocols").map(|item| self.only(&item));
         let crashes = root.optional("crashes").and_then(|item| item.count(0..CRASHES_MAX + 1, &mut self.mistakes));
-        let layers = self.layers(&root);
+        let store =
+            root.optional("store").map(|item| store::read(&item, "the store", &mut self.mistakes)).unwrap_or_default();
         let aliases = self.aliases(&root);
         let drafts = self.processes(&root);
-        usage::check(&layers, &drafts, crashes.as_ref(), &root.span, &mut self.mistakes);
+        usage::check(&store, &drafts, crashes.as_ref(), &root.span, &mut self.mistakes);
         let expectations = match root.optional("expect").filter(|_| properties_are_good) {
             Some(item) => expect::read(&item, &properties, self.protocols, only.as_deref(), &mut self.mistakes),
             None => Vec::new(), // a mistyped property would be reported again by each protocol
@@ -93,7 +93,10 @@ impl Reader<'_> {
             properties,
             protocols: only,
             crashes: crashes.map_or(0, |crashes| crashes.value),
-            layers: layers.into_iter().map(|layer| layer.value).collect(),
+            layers: store.layers,
+            images: store.images,
+            containers: store.containers,
+            mounts: store.mounts,
             aliases,
             kinds: drafts.into_iter().map(|draft| draft.kind).collect(),
             expectations,
@@ -163,41 +166,6 @@ impl Reader<'_> {
     fn only(&mut self, item: &Item<'_>) -> Vec<String> {
         let names = item.texts(&mut self.mistakes).unwrap_or_default();
         names.iter().filter_map(|name| self.protocol(name)).map(|entry| entry.name.to_owned()).collect()
-    }
-
-    fn layers(&mut self, root: &Table<'_>) -> Vec<Placed<Layer>> {
-        let store = root.optional("store").and_then(|item| item.table("the store", &["layers"], &mut self.mistakes));
-        let tables = store
-            .and_then(|store| store.optional("layers"))
-            .and_then(|item| item.tables("a layer", &LAYER_KEYS, &mut self.mistakes));
-        let mut layers: Vec<Placed<Layer>> = Vec::new();
-        for table in tables.unwrap_or_default() {
-            let Some(layer) = self.layer(&table, &layers) else { continue };
-            layers.push(Placed { value: layer, span: table.span });
-        }
-        layers
-    }
-
-    fn layer(&mut self, table: &Table<'_>, before: &[Placed<Layer>]) -> Option<Layer> {
-        let id = table.required("id", &mut self.mistakes)?.text(&mut self.mistakes)?;
-        if before.iter().any(|other| other.value.id == id.value) {
-            self.mistakes.add(&id.span, format!("two layers have the id `{}`", id.value), "again", None);
-        }
-        let names = table.optional("names").and_then(|item| item.texts(&mut self.mistakes)).unwrap_or_default();
-        let parent = table.optional("parent").and_then(|item| item.text(&mut self.mistakes));
-        if let Some(parent) = parent.as_ref().filter(|parent| !parent.value.is_empty())
-            && !before.iter().any(|other| other.value.id == parent.value)
-        {
-            let known = before.iter().map(|other| other.value.id.as_str());
-            self.mistakes.unknown(&parent.span, "layer", parent.value, known);
-        }
-        let incomplete = table.optional("incomplete").and_then(|item| item.flag(&mut self.mistakes));
-        Some(Layer {
-            id: id.value.to_owned(),
-            names: names.into_iter().map(|name| name.value.to_owned()).collect(),
-            parent: parent.map(|parent| parent.value.to_owned()).unwrap_or_default(),
-            incomplete: incomplete.is_some_and(|flag| flag.value),
-        })
     }
 
     fn aliases(&mut self, root: &Table<'_>) -> Vec<(Path, Path)> {

@@ -16,6 +16,7 @@ mod expect;
 mod file;
 mod near;
 mod scenario;
+mod store;
 mod usage;
 mod write;
 

@@ -3,7 +3,8 @@
 use lockproof_model::call::Call;
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Entry, Layer, LayerStore};
+use lockproof_model::protocol::layer_store::Mounts;
+use lockproof_model::protocol::{Entry, Layer, LayerStore, Record, RecordStore};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::value::{Datum, Object};
 
@@ -28,6 +29,12 @@ pub struct Scenario {
     pub crashes: u32,
     /// The layers that are there at the start.
     pub layers: Vec<Layer>,
+    /// The images that are there at the start.
+    pub images: Vec<Record>,
+    /// The containers that are there at the start; the layer of each is among the layers.
+    pub containers: Vec<Record>,
+    /// How often layers are mounted at the start, by id.
+    pub mounts: Mounts,
     /// Pairs of a path and the one it is another name of.
     pub aliases: Vec<(Path, Path)>,
     /// The processes, those that are alike as one.
@@ -80,6 +87,15 @@ impl Scenario {
             documents.push((store.layers.path, self.layers.to_value()));
             stamped.push(store.lockfile.path);
             stamped.extend(store.mounts_lockfile.map(|mounts| mounts.path));
+        }
+        if !self.mounts.is_empty() {
+            documents.push((store.mounts.path, self.mounts.to_value()));
+        }
+        for (store, records) in [(RecordStore::images(), &self.images), (RecordStore::containers(), &self.containers)] {
+            if !records.is_empty() {
+                documents.push((store.document.path, records.to_value()));
+                stamped.push(store.lockfile.path);
+            }
         }
         let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
         System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }

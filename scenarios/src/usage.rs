@@ -1,24 +1,25 @@
-//! Whether the calls of a scenario make sense together: layers that nobody ever makes, diffs that nobody opened, kills of
+//! Whether the calls of a scenario make sense together: layers and images that nobody ever makes, diffs that nobody opened, kills of
 //! nobody.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use lockproof_model::call::Call;
-use lockproof_model::protocol::Layer;
+use lockproof_model::protocol::record_store::layer_of_container;
 use lockproof_model::system::Repeat;
 
 use crate::decode::{Mistakes, Placed};
 use crate::file::{Draft, PlacedCall};
+use crate::store::Store;
 
 pub(crate) fn check(
-    layers: &[Placed<Layer>],
+    store: &Store,
     drafts: &[Draft],
     crashes: Option<&Placed<u32>>,
     file: &Range<usize>,
     mistakes: &mut Mistakes,
 ) {
-    let known = Known::of(layers, drafts);
+    let known = Known::of(store, drafts);
     for draft in drafts {
         let scripts = draft.scripts.iter().flat_map(|(script, _)| script);
         for call in draft.before.iter().chain(scripts) {
@@ -34,51 +35,96 @@ pub(crate) fn check(
     }
 }
 
-/// What layers there may be at some time, by id and by name.
+/// What there may be at some time, by id and by name.
+#[derive(Default)]
 struct Known<'a> {
+    layers: Named<'a>,
+    images: Named<'a>,
+    containers: Named<'a>,
+    /// The layers of containers.
+    owned: BTreeSet<String>,
+}
+
+/// Ids and names of one kind of thing.
+#[derive(Default)]
+struct Named<'a> {
     ids: BTreeSet<&'a str>,
     names: BTreeSet<&'a str>,
 }
 
+impl<'a> Named<'a> {
+    fn add(&mut self, id: &'a str, names: &'a [String]) {
+        self.ids.insert(id);
+        self.names.extend(names.iter().map(String::as_str));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a str> {
+        self.ids.iter().chain(&self.names).copied()
+    }
+}
+
 impl<'a> Known<'a> {
-    fn of(layers: &'a [Placed<Layer>], drafts: &'a [Draft]) -> Self {
-        let mut known = Self { ids: BTreeSet::new(), names: BTreeSet::new() };
-        for Placed { value: layer, .. } in layers {
-            known.ids.insert(&layer.id);
-            known.names.extend(layer.names.iter().map(String::as_str));
+    fn of(store: &'a Store, drafts: &'a [Draft]) -> Self {
+        let mut known = Self::default();
+        for layer in &store.layers {
+            known.layers.add(&layer.id, &layer.names);
         }
-        for draft in drafts {
-            let scripts = draft.scripts.iter().flat_map(|(script, _)| script);
-            for call in draft.before.iter().chain(scripts) {
-                match &call.value {
-                    Call::PutLayer { id, names, .. } => {
-                        known.ids.insert(id);
-                        known.names.extend(names.iter().map(String::as_str));
-                    }
-                    Call::SetNames { names, .. } => known.names.extend(names.iter().map(String::as_str)),
-                    _ => {}
+        for image in &store.images {
+            known.images.add(&image.id, &image.names);
+        }
+        for container in &store.containers {
+            known.containers.add(&container.id, &container.names);
+        }
+        let scripts = |draft: &'a Draft| draft.scripts.iter().flat_map(|(script, _)| script);
+        let calls = drafts.iter().flat_map(|draft| draft.before.iter().chain(scripts(draft)));
+        for call in calls.clone() {
+            match &call.value {
+                Call::PutLayer { id, names, .. } => known.layers.add(id, names),
+                Call::CreateImage { id, names, .. } => known.images.add(id, names),
+                Call::CreateContainer { id, names, .. } => known.containers.add(id, names),
+                _ => {}
+            }
+        }
+        for call in calls {
+            if let Call::SetNames { id, names } = &call.value {
+                let kinds = [&mut known.layers, &mut known.images, &mut known.containers];
+                for kind in kinds.into_iter().filter(|kind| kind.all().any(|known| known == id)) {
+                    kind.names.extend(names.iter().map(String::as_str));
                 }
             }
         }
+        known.owned = known.containers.ids.iter().map(|id| layer_of_container(id)).collect();
         known
     }
 
     fn check(&self, call: &PlacedCall, mistakes: &mut Mistakes) {
-        let (ids, names) = (self.ids.iter().copied(), self.names.iter().copied());
-        let is_named = |id: &str| self.ids.contains(id) || self.names.contains(id);
-        match &call.value {
-            Call::Names { id } | Call::Exists { id } | Call::DeleteLayer { id } | Call::SetNames { id, .. }
-                if !is_named(id) =>
-            {
-                mistakes.unknown(&call.span, "layer", id, ids.chain(names));
+        let (layers, images, containers) = (&self.layers, &self.images, &self.containers);
+        let owned = self.owned.iter().map(String::as_str);
+        let (kind, asked, known): (_, _, Vec<&str>) = match &call.value {
+            Call::Names { id } | Call::Exists { id } | Call::SetNames { id, .. } => {
+                ("layer", id, layers.all().chain(images.all()).chain(containers.all()).chain(owned).collect())
             }
-            Call::Lookup { name } if !is_named(name) => mistakes.unknown(&call.span, "name", name, names),
-            Call::Diff { id } | Call::CloseDiff { id } | Call::PutLayer { parent: Some(id), .. }
-                if !self.ids.contains(id.as_str()) =>
-            {
-                mistakes.unknown(&call.span, "layer", id, ids);
+            Call::Mount { id } | Call::Unmount { id } | Call::Mounted { id } => {
+                ("layer", id, layers.all().chain(containers.all()).chain(owned).collect())
             }
-            _ => {}
+            Call::DeleteLayer { id } | Call::CreateImage { layer: Some(id), .. } => {
+                ("layer", id, layers.all().chain(owned).collect())
+            }
+            Call::Lookup { name } => {
+                let names = layers.names.iter().chain(&images.names).chain(&containers.names);
+                ("name", name, names.copied().collect())
+            }
+            Call::Diff { id } | Call::CloseDiff { id } | Call::PutLayer { parent: Some(id), .. } => {
+                ("layer", id, layers.ids.iter().copied().chain(owned).collect())
+            }
+            Call::DeleteImage { id } | Call::CreateContainer { image: Some(id), .. } => {
+                ("image", id, images.all().collect())
+            }
+            Call::DeleteContainer { id } => ("container", id, containers.all().collect()),
+            _ => return,
+        };
+        if !known.contains(&asked.as_str()) {
+            mistakes.unknown(&call.span, kind, asked, known);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use lockproof_model::call::Call;
 use lockproof_model::property::Property;
-use lockproof_model::protocol::Layer;
+use lockproof_model::protocol::{Layer, Record};
 use lockproof_model::system::{Repeat, Thread};
 
 use crate::calls;
@@ -22,6 +22,9 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         protocols,
         crashes,
         layers,
+        images,
+        containers,
+        mounts,
         aliases,
         kinds,
         expectations,
@@ -44,9 +47,19 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
     if *crashes > 0 {
         line(&mut text, "crashes", &crashes.to_string());
     }
-    if !layers.is_empty() {
-        let layers: Vec<String> = layers.iter().map(layer).collect();
-        line(&mut text, "\n[store]\nlayers", &format!("[{}]", layers.join(", ")));
+    // A container's layer comes with it.
+    let own = |layer: &&Layer| containers.iter().any(|container| container.layer == layer.id);
+    let stored = [
+        ("layers", layers.iter().filter(|layer| !own(layer)).map(self::layer).collect::<Vec<_>>()),
+        ("images", images.iter().map(|image| record(image, "layer", &image.layer)).collect()),
+        ("containers", containers.iter().map(|container| record(container, "image", &container.image)).collect()),
+        ("mounts", mounts.iter().map(mount).collect()),
+    ];
+    if stored.iter().any(|(_, items)| !items.is_empty()) {
+        text.push_str("\n[store]\n");
+    }
+    for (key, items) in stored.iter().filter(|(_, items)| !items.is_empty()) {
+        line(&mut text, key, &format!("[{}]", items.join(", ")));
     }
     for (path, target) in aliases {
         line(&mut text, "\n[[alias]]\npath", &quoted(&path.0));
@@ -94,6 +107,17 @@ fn layer(layer: &Layer) -> String {
     keys.extend((!parent.is_empty()).then(|| format!("parent = {}", quoted(parent))));
     keys.extend(incomplete.then(|| "incomplete = true".to_owned()));
     format!("{{ {} }}", keys.join(", "))
+}
+
+fn record(record: &Record, key: &str, on: &str) -> String {
+    let mut keys = vec![format!("id = {}", quoted(&record.id))];
+    keys.extend((!record.names.is_empty()).then(|| format!("names = {}", list(&record.names))));
+    keys.extend((!on.is_empty()).then(|| format!("{key} = {}", quoted(on))));
+    format!("{{ {} }}", keys.join(", "))
+}
+
+fn mount((layer, count): &(String, u32)) -> String {
+    format!("{{ layer = {}, count = {count} }}", quoted(layer))
 }
 
 fn kind(text: &mut String, kind: &Kind) {

@@ -71,6 +71,7 @@ impl ReplayReport {
                 let first = self.panics.first();
                 Shown::of(first.map(|(step, message)| format!("step {step}: panic: {message}")), "nobody panicked")
             }
+            Property::NoError => Shown::of(self.error(), "no call returned an error"),
             Property::CrashSafe => Shown::of(self.crash_damage(), "the kill did no harm that shows"),
             Property::Ordered => Shown::of(self.disorder(), "locks were taken in one order"),
         }
