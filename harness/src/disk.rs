@@ -68,7 +68,9 @@ impl Disk {
     /// If there is no source of random bytes.
     pub fn new(base: impl Into<PathBuf>) -> Result<Self, HarnessError> {
         let fresh = Fresh::new().map_err(HarnessError::io("open", "/dev/urandom"))?;
-        Ok(Self { base: base.into(), fresh, tell_stamps: false, state: Mutex::default() })
+        let base = base.into();
+        let state = State { records: Records::below(base.join("root")), ..State::default() };
+        Ok(Self { base, fresh, tell_stamps: false, state: Mutex::new(state) })
     }
 
     /// Keeps the bytes of each stamp for [`take_numbered`](Self::take_numbered).

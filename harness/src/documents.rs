@@ -1,19 +1,21 @@
 //! The JSON files of containers/storage, as far as protocols look at them.
 //!
-//! | file | value | fields (layers.go, images.go at 9f889830f) |
+//! | file | value | fields (layers.go, images.go, containers.go at 9f889830f) |
 //! | --- | --- | --- |
 //! | `layers.json` | list of [`Layer`] | `id`, `names`, `parent`, `created`, `flags` |
 //! | `mountpoints.json` | list of (id, count) | `id`, `path`, `count` |
-//! | `images.json`, `containers.json` | list of ids | `id` |
+//! | `images.json` | list of [`Record`] | `id`, `names`, `layer`, `created` |
+//! | `containers.json` | list of [`Record`] | `id`, `names`, `image`, `layer`, `created` |
 //! | any other | any [`Value`] | the value as serde writes it |
 //!
 //! A record may have fields that we know nothing of. [`Records`] keeps them, as the Go program keeps them in its
 //! structs, so that a record of the real program survives being written by ours.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use lockproof_model::op::Path;
-use lockproof_model::protocol::{Layer, Layers};
+use lockproof_model::protocol::{Layer, Layers, Record};
 use lockproof_model::value::{Datum, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -24,7 +26,8 @@ use crate::sys;
 enum Kind {
     Layers,
     Mounts,
-    Ids,
+    Images,
+    Containers,
     Plain,
 }
 
@@ -33,7 +36,8 @@ impl Kind {
         match path.file_name() {
             "layers.json" => Kind::Layers,
             "mountpoints.json" => Kind::Mounts,
-            "images.json" | "containers.json" => Kind::Ids,
+            "images.json" => Kind::Images,
+            "containers.json" => Kind::Containers,
             _ => Kind::Plain,
         }
     }
@@ -42,10 +46,18 @@ impl Kind {
 /// The records of each document by id, with all their fields, as they were last read or written.
 #[derive(Debug, Default)]
 pub struct Records {
+    /// Where mounted layers are: in the vfs driver's directory below it.
+    graph_root: PathBuf,
     seen: HashMap<(Path, String), Map<String, Json>>,
 }
 
 impl Records {
+    /// No record was seen yet, of the store below `graph_root`.
+    #[must_use]
+    pub fn below(graph_root: PathBuf) -> Self {
+        Self { graph_root, ..Self::default() }
+    }
+
     /// The value of a document's text.
     ///
     /// # Errors
@@ -73,7 +85,8 @@ impl Records {
                     let count = record.get("count").and_then(Json::as_u64).unwrap_or(0);
                     (id.clone(), u32::try_from(count).map_err(|error| format!("count of {id}: {error}"))?).to_value()
                 }
-                Kind::Ids | Kind::Plain => Value::Text(id.clone()),
+                Kind::Images | Kind::Containers => record_of(&id, &record)?.to_value(),
+                Kind::Plain => Value::Text(id.clone()),
             });
             self.seen.insert((path.clone(), id), record);
         }
@@ -98,15 +111,16 @@ impl Records {
                 .into_iter()
                 .map(|(id, count)| {
                     let mut record = self.record(path, &id);
-                    record.entry("path").or_insert_with(|| json!(""));
+                    // Go takes no notice of a mount without a path.
+                    record.entry("path").or_insert_with(|| json!(self.graph_root.join("vfs/dir").join(&id)));
                     record.insert("count".into(), json!(count));
                     (id, record)
                 })
                 .collect(),
-            Kind::Ids => Vec::<String>::from_value(value)
+            kind => Vec::<Record>::from_value(value)
                 .ok_or_else(unfit)?
                 .into_iter()
-                .map(|id| (id.clone(), self.record(path, &id)))
+                .map(|record| (record.id.clone(), self.image_or_container(path, kind, &record)))
                 .collect(),
         };
         for (id, record) in &records {
@@ -120,6 +134,17 @@ impl Records {
     fn record(&self, path: &Path, id: &str) -> Map<String, Json> {
         let seen = self.seen.get(&(path.clone(), id.to_owned())).cloned();
         seen.unwrap_or_else(|| Map::from_iter([("id".to_owned(), json!(id))]))
+    }
+
+    fn image_or_container(&self, path: &Path, kind: Kind, ours: &Record) -> Map<String, Json> {
+        let mut record = self.record(path, &ours.id);
+        set_or_remove(&mut record, "names", !ours.names.is_empty(), || json!(ours.names));
+        set_or_remove(&mut record, "layer", kind == Kind::Containers || !ours.layer.is_empty(), || json!(ours.layer));
+        if kind == Kind::Containers {
+            record.insert("image".into(), json!(ours.image));
+        }
+        record.entry("created").or_insert_with(|| json!(rfc_3339(sys::now_ns())));
+        record
     }
 
     fn layer_record(&self, path: &Path, layer: &Layer) -> Map<String, Json> {
@@ -147,11 +172,20 @@ fn text_of(record: &Map<String, Json>, field: &str) -> Option<String> {
     record.get(field).and_then(Json::as_str).map(str::to_owned)
 }
 
+fn names_of(id: &str, record: &Map<String, Json>) -> Result<Vec<String>, String> {
+    match record.get("names") {
+        None | Some(Json::Null) => Ok(Vec::new()),
+        Some(names) => serde_json::from_value(names.clone()).map_err(|error| format!("names of {id}: {error}")),
+    }
+}
+
+fn record_of(id: &str, record: &Map<String, Json>) -> Result<Record, String> {
+    let text = |field| text_of(record, field).unwrap_or_default();
+    Ok(Record { id: id.into(), names: names_of(id, record)?, layer: text("layer"), image: text("image") })
+}
+
 fn layer_of(id: &str, record: &Map<String, Json>) -> Result<Layer, String> {
-    let names = match record.get("names") {
-        None | Some(Json::Null) => Vec::new(),
-        Some(names) => serde_json::from_value(names.clone()).map_err(|error| format!("names of {id}: {error}"))?,
-    };
+    let names = names_of(id, record)?;
     let incomplete = record.get("flags").and_then(|flags| flags.get("incomplete")).is_some_and(|flag| flag == true);
     Ok(Layer { id: id.into(), names, parent: text_of(record, "parent").unwrap_or_default(), incomplete })
 }
@@ -207,12 +241,26 @@ mod tests {
         assert_eq!((&written[1]["id"], &written[1]["parent"]), (&json!("b"), &json!("a")));
     }
 
+    fn record(id: &str, image: &str) -> Record {
+        Record { id: id.into(), names: vec!["n".into()], layer: "top".into(), image: image.into() }
+    }
+
+    #[test]
+    fn an_image_has_no_field_of_a_container() {
+        let path = Path::new("root/vfs-images/images.json");
+        let text = Records::default().encode(&path, &vec![record("i", "")].to_value()).unwrap();
+        let mut written: Json = serde_json::from_slice(&text).unwrap();
+        assert!(written[0]["created"].take().is_string());
+        assert_eq!(written, json!([{"id":"i","names":["n"],"layer":"top","created":null}]));
+    }
+
     #[test]
     fn every_kind_of_document_is_read_as_it_was_written() {
         for (path, value) in [
             ("root/vfs-layers/layers.json", vec![Layer { id: "a".into(), ..Layer::default() }].to_value()),
             ("run/vfs-layers/mountpoints.json", vec![("a".to_owned(), 2_u32)].to_value()),
-            ("root/vfs-images/images.json", vec!["i".to_owned()].to_value()),
+            ("root/vfs-images/images.json", vec![record("i", "")].to_value()),
+            ("root/vfs-containers/containers.json", vec![record("c", "i")].to_value()),
             ("root/other.json", Value::List(vec![Value::Int(1), Value::Nil])),
         ] {
             let (path, mut records) = (Path::new(path), Records::default());

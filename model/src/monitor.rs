@@ -303,13 +303,13 @@ fn broken(contents: &Contents) -> BTreeSet<String> {
     layers.chain(contents.containers.iter().filter(dangles).map(|record| container(&record.id))).collect()
 }
 
-/// `crash-safe`: what a killed process leaves half-made.
-pub fn killed(local: &Local, call_of: impl Fn(usize) -> Option<Call>, shared: &mut Shared) {
+/// `crash-safe`: what a process leaves half-made that is killed in these calls.
+pub fn killed(calls: impl Iterator<Item = Call>, shared: &mut Shared) {
     let broken = broken(&Contents::of(shared));
-    for thread in 0..local.threads.len() {
-        let touched = match call_of(thread) {
-            Some(Call::PutLayer { id, .. }) => vec![id],
-            Some(Call::CreateContainer { id, .. } | Call::DeleteContainer { id }) => {
+    for call in calls {
+        let touched = match call {
+            Call::PutLayer { id, .. } => vec![id],
+            Call::CreateContainer { id, .. } | Call::DeleteContainer { id } => {
                 vec![container(&id), layer_of_container(&id)]
             }
             _ => continue,

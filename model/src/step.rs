@@ -11,7 +11,7 @@ use crate::monitor::{self, Wrong};
 use crate::op::{LockResult, Mode, Outcome, Path};
 use crate::property::Property;
 use crate::schedule::Step;
-use crate::state::{Life, Local, Model, Shared};
+use crate::state::{Life, Local, Model, Shared, ThreadState};
 use crate::trace::{Effect, Event};
 use crate::value::Stamp;
 use crate::world::locks::Answer;
@@ -176,14 +176,11 @@ pub fn kill(model: &Model<'_>, local: &mut Local, shared: &mut Shared, step: Ste
     shared.crashes_left -= 1;
     let released_read = model.watched.contains(&Property::ParallelReads) && monitor::readers_inside(local) > 0;
     if model.watched.contains(&Property::CrashSafe) {
-        let call_of = |thread: usize| {
-            let thread = &local.threads[thread];
-            // Who only waits for the lock has made nothing yet, even if another makes the same layer.
-            let writes = |(path, mode): &(Path, Mode)| monitor::guards_layers(path) && *mode == Mode::Exclusive;
-            (thread.done.is_none() && thread.begun && thread.holds.iter().any(writes))
-                .then(|| (*model.automaton.node(thread.node).call).clone())
-        };
-        monitor::killed(local, call_of, shared);
+        // Who only waits for the lock has made nothing yet, even if another makes the same layer.
+        let writes = |(path, mode): &(Path, Mode)| monitor::guards_layers(path) && *mode == Mode::Exclusive;
+        let in_call = |thread: &&ThreadState| thread.done.is_none() && thread.begun && thread.holds.iter().any(writes);
+        let calls = local.threads.iter().filter(in_call);
+        monitor::killed(calls.map(|thread| (*model.automaton.node(thread.node).call).clone()), shared);
     }
     die(local);
     Some(Performed {

@@ -13,12 +13,12 @@ use lockproof_model::call::Call;
 use lockproof_model::monitor;
 use lockproof_model::op::{Mode, Note, Op, Path};
 use lockproof_model::property::Property;
-use lockproof_model::protocol::{Layer, Layers};
+use lockproof_model::protocol::{Layers, Records};
 use lockproof_model::schedule::Step;
 use lockproof_model::state::Shared;
 use lockproof_model::value::{Datum, Value};
 
-use crate::replay::ReplayReport;
+use crate::replay::{ReplayReport, Taken};
 use holds::Holds;
 
 /// What real processes showed of a property.
@@ -77,30 +77,44 @@ impl ReplayReport {
         }
     }
 
-    /// The layers document: what it held from the start, and after each step that replaced it.
-    fn layers_over_time(&self) -> Vec<(usize, Value)> {
-        let path = Path::new(monitor::LAYERS);
-        let mut over_time = vec![(0, self.initial.get(&path).cloned().unwrap_or_default())];
+    /// What answers are judged by: as it was at the start, and after each step that replaced a part of it.
+    fn contents_over_time(&self) -> Vec<(usize, Shared)> {
+        let mut shared = Shared { documents: self.initial.clone(), ..Shared::default() };
+        let mut over_time = vec![(0, shared.clone())];
         for taken in &self.steps {
-            if let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became)
-                && self.system.inode(&document.path) == path
-            {
-                over_time.push((taken.number, value.clone()));
+            if let Some((inode, value)) = self.replaced(taken) {
+                shared.documents.insert(inode, value.clone());
+                over_time.push((taken.number, shared.clone()));
             }
         }
         over_time
     }
 
+    /// The document that answers are judged by that a step replaced, and what it holds now.
+    fn replaced<'t>(&self, taken: &'t Taken) -> Option<(Path, &'t Value)> {
+        let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became) else { return None };
+        let inode = self.system.inode(&document.path);
+        monitor::is_contents(&inode).then_some((inode, value))
+    }
+
     fn stale_answer(&self) -> Option<String> {
-        let over_time = self.layers_over_time();
+        let over_time = self.contents_over_time();
         self.calls.iter().find_map(|made| {
             let (ended, reply) = made.ended.as_ref().filter(|_| made.call.is_query())?;
             // What was there when it began, and everything that came until it ended.
             let first = over_time.iter().rposition(|(step, _)| *step < made.begun).unwrap_or(0);
             let meanwhile = over_time[first..].iter().take_while(|(step, _)| step <= ended);
-            let answers = meanwhile.flat_map(|(_, value)| monitor::answers(&made.call, &on_disk(value))).collect();
+            let answers = meanwhile.flat_map(|(_, shared)| monitor::answers(&made.call, shared)).collect();
             let (_, text) = monitor::judge_answer(&made.call, reply, &answers)?;
             Some(format!("pid {}, steps {} to {ended}: {text}", made.pid, made.begun))
+        })
+    }
+
+    fn error(&self) -> Option<String> {
+        self.calls.iter().find_map(|made| {
+            let (ended, Err(fail)) = made.ended.as_ref()? else { return None };
+            let (_, text) = monitor::failed(&made.call, fail);
+            Some(format!("pid {}, step {ended}: {text}", made.pid))
         })
     }
 
@@ -113,7 +127,7 @@ impl ReplayReport {
             let after = taken.became.as_ref().map(ids).unwrap_or_default();
             let gone: Vec<String> = (self.calls.iter())
                 .filter(|made| made.ended.as_ref().is_some_and(|(step, reply)| *step < taken.number && reply.is_ok()))
-                .filter_map(|made| if let Call::PutLayer { id, .. } = &made.call { Some(id.clone()) } else { None })
+                .filter_map(|made| made_in(&document.path, &made.call))
                 .filter(|id| !after.contains(id))
                 .collect();
             let lost =
@@ -207,31 +221,21 @@ impl ReplayReport {
 
     /// What is wrong after a kill: something acknowledged is gone, something half-made is seen, or nobody goes on.
     fn crash_damage(&self) -> Option<String> {
-        let mut shared = on_disk(&self.layers_over_time()[0].1);
-        let complete = |layer: &&Layer| !layer.incomplete;
-        shared.acknowledged =
-            monitor::layers_of(&shared).iter().filter(complete).map(|layer| layer.id.clone()).collect();
+        let mut shared = self.contents_over_time().swap_remove(0).1;
+        monitor::acknowledge_all(&mut shared);
         for taken in &self.steps {
             if let Some(call) = &taken.real.begins {
                 monitor::call_begins(call, &mut shared);
             }
             if let Step::Kill { process } = taken.real.step {
-                let layers = monitor::layers_of(&shared);
                 let begun = self.calls.iter().filter(|made| made.process == process && made.pid == taken.pid);
-                for made in begun.filter(|made| made.ended.is_none() && made.begun < taken.number) {
-                    if let Call::PutLayer { id, .. } = &made.call
-                        && layers.iter().any(|layer| layer.id == *id && layer.incomplete)
-                    {
-                        shared.half_made.insert(id.clone());
-                    }
-                }
+                let under_way = begun.filter(|made| made.ended.is_none() && made.begun < taken.number);
+                monitor::killed(under_way.map(|made| made.call.clone()), &mut shared);
             }
             let mut wrong = None;
-            if let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became)
-                && self.system.inode(&document.path).0 == monitor::LAYERS
-            {
-                shared.documents.insert(Path::new(monitor::LAYERS), value.clone());
-                wrong = monitor::layers_replaced(&mut shared);
+            if let Some((inode, value)) = self.replaced(taken) {
+                shared.documents.insert(inode, value.clone());
+                wrong = monitor::contents_replaced(&mut shared);
             }
             if let (Some(call), Some(reply)) = (&taken.real.call, &taken.real.ends) {
                 wrong = wrong.or(monitor::call_ends(call, reply, &mut shared));
@@ -294,13 +298,18 @@ fn cycle_from(after: &BTreeMap<Path, BTreeSet<Path>>, start: &Path) -> Option<Ve
     None
 }
 
-/// The monitors' view of a store whose layers document holds `layers`.
-fn on_disk(layers: &Value) -> Shared {
-    let mut shared = Shared::default();
-    shared.documents.insert(Path::new(monitor::LAYERS), layers.clone());
-    shared
+/// The id of what a call makes in `document`.
+fn made_in(document: &Path, call: &Call) -> Option<String> {
+    match (document.file_name(), call) {
+        ("layers.json", Call::PutLayer { id, .. })
+        | ("images.json", Call::CreateImage { id, .. })
+        | ("containers.json", Call::CreateContainer { id, .. }) => Some(id.clone()),
+        _ => None,
+    }
 }
 
 fn ids(value: &Value) -> Vec<String> {
-    Layers::from_value(value).unwrap_or_default().into_iter().map(|layer| layer.id).collect()
+    let layers = || Layers::from_value(value).map(|layers| layers.into_iter().map(|layer| layer.id).collect());
+    let records = || Records::from_value(value).map(|records| records.into_iter().map(|record| record.id).collect());
+    layers().or_else(records).unwrap_or_default()
 }
