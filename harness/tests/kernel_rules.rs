@@ -11,6 +11,7 @@ use lockproof_harness::disk::{Attempt, Disk, Waiting};
 use lockproof_harness::probe::Probe;
 use lockproof_harness::{Harness, kernel, sys};
 use lockproof_model::op::{Document, LockResult, Mode, Op, Outcome, Path};
+use lockproof_model::protocol::Record;
 use lockproof_model::value::{Datum, Value};
 use lockproof_model::world::locks::{HOPS_MAX, Waits, closes_cycle};
 
@@ -288,7 +289,8 @@ fn a_reader_sees_the_old_document_or_the_new_one() {
     let dir = directory();
     let path = Path::new("root/vfs-images/images.json");
     let document = Document { path: path.clone(), lock: Path::new("root/vfs-images/images.lock") };
-    let contents: Vec<Value> = [1_usize, 400].map(|length| vec!["i".repeat(40); length].to_value()).to_vec();
+    let image = Record { id: "i".repeat(40), ..Record::default() };
+    let contents: Vec<Value> = [1_usize, 400].map(|length| vec![image.clone(); length].to_value()).to_vec();
     let perform = |disk: &Disk, op: Op| match disk.perform(&op, Waiting::Park).unwrap() {
         Some(Attempt::Done(outcome)) => outcome,
         other => panic!("{op:?} came to {other:?}"),

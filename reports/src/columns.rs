@@ -240,26 +240,26 @@ mod tests {
            124  Modified? yes: stamp(layers) is s1, seen for the first time
            127  reads layers.json: [base]
            129  finds [base] in #2.cache
-           172  U(layers)
-           175  ◀ error: ErrLayerUnknown
-           176  ▶ put-layer foo on base
-           202  reads layers.json: [base]
-           223  s.layerStore := #3
-           242  W(layers) granted
-           249  Modified? unchanged: stamp(layers) is s1
-           270  reads layers.json: [base]
-           322  layers.json := [base, foo]
-           327  stamp(layers) → s2
-           355  U(layers)
-           358  ◀ foo
-           359  ▶ names foo
-           393  R(layers) granted
-           400  Modified? unchanged: stamp(layers) is s2
-           403  finds [base] in #2.cache
-           446  U(layers)
-        ✗  449  ◀ error: ErrLayerUnknown
+           174  U(layers)
+           177  ◀ error: ErrLayerUnknown
+           178  ▶ put-layer foo on base
+           204  reads layers.json: [base]
+           225  s.layerStore := #3
+           244  W(layers) granted
+           251  Modified? unchanged: stamp(layers) is s1
+           272  reads layers.json: [base]
+           325  layers.json := [base, foo]
+           330  stamp(layers) → s2
+           358  U(layers)
+           361  ◀ foo
+           362  ▶ names foo
+           396  R(layers) granted
+           403  Modified? unchanged: stamp(layers) is s2
+           406  finds [base] in #2.cache
+           451  U(layers)
+        ✗  454  ◀ error: ErrLayerUnknown
         ✗ names foo failed with ErrLayerUnknown, but foo was there from before the call to its end
-        (not shown: 376 steps inside the processes, 47 on locks that have no part in this; -v shows all)
+        (not shown: 381 steps inside the processes, 47 on locks that have no part in this; -v shows all)
         "#);
     }
 
