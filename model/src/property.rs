@@ -88,6 +88,7 @@ impl Property {
             Property::ParallelReads => "two readers are inside at once in some run",
             Property::NoDataRace => "no two unordered accesses to one variable of a process, one of them a write",
             Property::NoPanic => "no Go panic",
+            Property::NoError => "no call returns an error",
             Property::CrashSafe => "after a kill, what was acknowledged is there and nothing half-made is seen",
             Property::Ordered => "locks are taken in one global order",
         }
