@@ -65,6 +65,17 @@ pub enum HarnessError {
     /// A mistake of the protocol that shows when the model starts.
     #[error("failed to learn the protocol: {0}")]
     Learn(#[from] lockproof_model::automaton::LearnError),
+    /// System calls of other programs cannot be seen here.
+    #[error("failed to install a seccomp filter that asks us: {0}; `lockproof doctor` says what works here")]
+    NoFilter(String),
+    /// A program that is not ours cannot be started.
+    #[error("failed to start {program}: {problem}")]
+    NotStarted {
+        /// The program.
+        program: String,
+        /// What the system said.
+        problem: String,
+    },
     /// A system that real processes cannot run.
     #[error("failed to start: {0}")]
     Refused(String),

@@ -32,9 +32,17 @@ pub struct KernelLock {
 /// # Errors
 /// If it cannot be read.
 pub fn locks_of(pids: &[u32]) -> Result<Vec<KernelLock>, HarnessError> {
+    let is_of_them = |lock: &KernelLock| pids.iter().any(|pid| i64::from(*pid) == lock.pid);
+    Ok(anyones()?.into_iter().filter(is_of_them).collect())
+}
+
+/// Every line of `/proc/locks`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn anyones() -> Result<Vec<KernelLock>, HarnessError> {
     let text = fs::read_to_string("/proc/locks").map_err(HarnessError::io("read", "/proc/locks"))?;
-    let locks = text.lines().filter_map(parse);
-    Ok(locks.filter(|lock| pids.iter().any(|pid| i64::from(*pid) == lock.pid)).collect())
+    Ok(text.lines().filter_map(parse).collect())
 }
 
 /// `1: -> POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF`.

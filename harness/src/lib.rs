@@ -12,6 +12,7 @@
 //! | [`shown`] | whether real processes showed what the model says |
 //! | [`stress`] | the same processes, running freely |
 //! | [`beside`] | the real library as a daemon, and real commands beside it, running freely |
+//! | [`supervise`] | unmodified programs, each call about a lock or a file seen before it happens |
 //! | [`kernel`] | the kernel's own account of locks |
 //! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
 //! | [`probe`] | a plain process that opens and locks files, for the rules of Linux |
@@ -32,6 +33,7 @@ pub mod shown;
 pub mod stamps;
 mod store;
 pub mod stress;
+pub mod supervise;
 pub mod sys;
 mod thread;
 mod wire;

@@ -24,6 +24,7 @@ use crate::guardian;
 use crate::probe;
 use crate::stamps::Bytes;
 use crate::stress;
+use crate::supervise;
 use crate::sys::{self, Request};
 use crate::thread::{self, At, Running};
 use crate::wire::{self, Answer, BlockedRequest, Command, Did, Hello, Next, Role};
@@ -54,6 +55,7 @@ pub fn run_if_asked_with(protocols: &[Entry]) {
         std::process::exit(status);
     }
     bounded::execute_if_asked();
+    supervise::run_if_asked();
 }
 
 fn serve(protocols: &[Entry]) -> Result<i32, String> {

@@ -1,5 +1,15 @@
-//! What the kernel is asked for that the standard library does not offer. The only module that may be unsafe, and so
-//! far it need not be.
+//! What the kernel is asked for that the standard library does not offer. The only module that may be unsafe.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | [`seccomp`] | system calls of other processes, seen before they happen |
+//! | [`socket`] | messages with descriptors |
+//! | [`process`] | processes held by descriptor, their namespaces, and what they leave |
+#![allow(unsafe_code)]
+
+pub mod process;
+pub mod seccomp;
+pub mod socket;
 
 use std::fs::Metadata;
 use std::io;

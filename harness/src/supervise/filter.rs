@@ -1,0 +1,258 @@
+//! Which system calls are seen, and the filter that makes the kernel ask.
+//!
+//! A filter sees numbers, no paths: so every open, stat, rename and close is seen, and what is of no interest goes on at
+//! once. `close` is seen for every descriptor, for closing *any* descriptor of a locked file unlocks it. A call that is
+//! not in the table costs nothing: the kernel remembers that it is always allowed (`seccomp_cache_check_allow`).
+
+use nix::libc;
+
+use crate::sys::seccomp::Instruction;
+
+/// What a call is about, however it is spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trap {
+    /// `fcntl` with a request for a lock.
+    Fcntl,
+    Flock,
+    Close,
+    CloseRange,
+    /// `dup2`, `dup3`: closes what was there.
+    Replace,
+    Open(Spelling),
+    /// `openat2`: with a structure for the flags.
+    OpenWith,
+    /// `creat`.
+    Create,
+    Read(Place),
+    Write(Place),
+    Status(Spelling),
+    StatusOfOpen,
+    Rename(Spelling),
+    Unlink(Spelling),
+    RemoveDirectory,
+    MakeDirectory(Spelling),
+    Link(Spelling),
+    Symlink(Spelling),
+    Truncate,
+    TruncateOpen,
+    Sync,
+    ChangeMode(Spelling),
+    SetTimes,
+    List,
+    Mount,
+    Unmount,
+    ChangeRoot,
+    Execute(Spelling),
+    Fork,
+    Exit,
+}
+
+/// How a path is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// As the first argument.
+    Plain,
+    /// As the second, after a directory's descriptor.
+    At,
+}
+
+/// Where in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where the descriptor stands.
+    Here,
+    /// At the fourth argument.
+    Given,
+    /// From or to several places in memory (`readv`, …).
+    Scattered,
+}
+
+use Place::{Given, Here, Scattered};
+use Spelling::{At, Plain};
+
+/// The calls of every architecture.
+const TABLE: &[(libc::c_long, Trap)] = &[
+    (libc::SYS_read, Trap::Read(Here)),
+    (libc::SYS_write, Trap::Write(Here)),
+    (libc::SYS_close, Trap::Close),
+    (libc::SYS_openat, Trap::Open(At)),
+    (libc::SYS_newfstatat, Trap::Status(At)),
+    (libc::SYS_fcntl, Trap::Fcntl),
+    (libc::SYS_fstat, Trap::StatusOfOpen),
+    (libc::SYS_pread64, Trap::Read(Given)),
+    (libc::SYS_pwrite64, Trap::Write(Given)),
+    (libc::SYS_flock, Trap::Flock),
+    (libc::SYS_renameat, Trap::Rename(At)),
+    (libc::SYS_renameat2, Trap::Rename(At)),
+    (libc::SYS_unlinkat, Trap::Unlink(At)),
+    (libc::SYS_mkdirat, Trap::MakeDirectory(At)),
+    (libc::SYS_fsync, Trap::Sync),
+    (libc::SYS_fdatasync, Trap::Sync),
+    (libc::SYS_fchmodat, Trap::ChangeMode(At)),
+    (libc::SYS_statx, Trap::Status(At)),
+    (libc::SYS_faccessat, Trap::Status(At)),
+    (libc::SYS_faccessat2, Trap::Status(At)),
+    (libc::SYS_openat2, Trap::OpenWith),
+    (libc::SYS_readv, Trap::Read(Scattered)),
+    (libc::SYS_preadv, Trap::Read(Scattered)),
+    (libc::SYS_writev, Trap::Write(Scattered)),
+    (libc::SYS_pwritev, Trap::Write(Scattered)),
+    (libc::SYS_linkat, Trap::Link(At)),
+    (libc::SYS_symlinkat, Trap::Symlink(At)),
+    (libc::SYS_truncate, Trap::Truncate),
+    (libc::SYS_ftruncate, Trap::TruncateOpen),
+    (libc::SYS_utimensat, Trap::SetTimes),
+    (libc::SYS_getdents64, Trap::List),
+    (libc::SYS_close_range, Trap::CloseRange),
+    (libc::SYS_dup3, Trap::Replace),
+    (libc::SYS_mount, Trap::Mount),
+    (libc::SYS_umount2, Trap::Unmount),
+    (libc::SYS_chroot, Trap::ChangeRoot),
+    (libc::SYS_pivot_root, Trap::ChangeRoot),
+    (libc::SYS_execve, Trap::Execute(Plain)),
+    (libc::SYS_execveat, Trap::Execute(At)),
+    (libc::SYS_clone, Trap::Fork),
+    (libc::SYS_clone3, Trap::Fork),
+    (libc::SYS_exit_group, Trap::Exit),
+];
+
+/// Spellings that newer architectures have not got.
+#[cfg(target_arch = "x86_64")]
+const OLD: &[(libc::c_long, Trap)] = &[
+    (libc::SYS_open, Trap::Open(Plain)),
+    (libc::SYS_creat, Trap::Create),
+    (libc::SYS_stat, Trap::Status(Plain)),
+    (libc::SYS_lstat, Trap::Status(Plain)),
+    (libc::SYS_access, Trap::Status(Plain)),
+    (libc::SYS_rename, Trap::Rename(Plain)),
+    (libc::SYS_unlink, Trap::Unlink(Plain)),
+    (libc::SYS_rmdir, Trap::RemoveDirectory),
+    (libc::SYS_mkdir, Trap::MakeDirectory(Plain)),
+    (libc::SYS_link, Trap::Link(Plain)),
+    (libc::SYS_symlink, Trap::Symlink(Plain)),
+    (libc::SYS_chmod, Trap::ChangeMode(Plain)),
+    (libc::SYS_dup2, Trap::Replace),
+    (libc::SYS_fork, Trap::Fork),
+    (libc::SYS_vfork, Trap::Fork),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD: &[(libc::c_long, Trap)] = &[];
+
+/// `AUDIT_ARCH_*` of linux/audit.h; `None` for an architecture that nobody has tried.
+const ARCHITECTURE: Option<u32> = if cfg!(all(target_arch = "x86_64", target_endian = "little")) {
+    Some(0xc000_003e)
+} else if cfg!(all(target_arch = "aarch64", target_endian = "little")) {
+    Some(0xc000_00b7)
+} else {
+    None
+};
+
+/// The requests of fcntl(2) that lock or unlock.
+const LOCK_REQUESTS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+
+/// What a call is about.
+pub(crate) fn trap_of(number: i64) -> Option<Trap> {
+    TABLE.iter().chain(OLD).find(|(call, _)| i64::from(*call) == number).map(|(_, trap)| *trap)
+}
+
+/// The filter; `None` if there is none for this architecture. A call of another architecture (a program of 32 bits) is not
+/// seen.
+pub(crate) fn program() -> Option<Vec<Instruction>> {
+    const NUMBER: u32 = 0;
+    const ARCH: u32 = 4;
+    const SECOND_ARGUMENT: u32 = 24;
+    let architecture = ARCHITECTURE?;
+    let mut program = vec![load(ARCH), jump_if(architecture, 1, 0), answer(libc::SECCOMP_RET_ALLOW), load(NUMBER)];
+    for (number, trap) in TABLE.iter().chain(OLD) {
+        let number = u32::try_from(*number).ok()?;
+        if *trap == Trap::Fcntl {
+            program.push(jump_if(number, 0, 7));
+            program.push(load(SECOND_ARGUMENT));
+            for (index, request) in (0u8..).zip(LOCK_REQUESTS) {
+                program.push(jump_if(u32::try_from(request).ok()?, 4 - index, 0));
+            }
+            program.push(answer(libc::SECCOMP_RET_ALLOW));
+        } else {
+            program.push(jump_if(number, 0, 1));
+        }
+        program.push(answer(libc::SECCOMP_RET_USER_NOTIF));
+    }
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    Some(program)
+}
+
+/// Loads a word of `struct seccomp_data`.
+fn load(offset: u32) -> Instruction {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+/// Skips so many instructions if the loaded word is `value`, and so many otherwise.
+fn jump_if(value: u32, then: u8, otherwise: u8) -> Instruction {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, then, otherwise, value)
+}
+
+fn answer(action: u32) -> Instruction {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action)
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> Instruction {
+    // The codes are bits of 16.
+    #[allow(clippy::cast_possible_truncation)]
+    Instruction { code: code as u16, jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the filter says to a call: classic BPF, as far as the filter uses it.
+    fn run(number: i64, second_argument: u32, architecture: u32) -> u32 {
+        let program = program().unwrap();
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let step = program[at];
+            at += 1;
+            match u32::from(step.code) & 7 {
+                libc::BPF_LD => {
+                    word = match step.k {
+                        0 => u32::try_from(number).unwrap(),
+                        4 => architecture,
+                        24 => second_argument,
+                        other => panic!("a load of {other}"),
+                    }
+                }
+                libc::BPF_JMP => at += usize::from(if word == step.k { step.jt } else { step.jf }),
+                libc::BPF_RET => return step.k,
+                other => panic!("an instruction {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_call_of_the_table_is_seen_and_no_other() {
+        let ours = ARCHITECTURE.unwrap();
+        for number in 0..600 {
+            let seen = run(number, libc::F_SETLKW as u32, ours) == libc::SECCOMP_RET_USER_NOTIF;
+            assert_eq!(seen, trap_of(number).is_some(), "call {number}");
+            assert_eq!(run(number, libc::F_SETLKW as u32, 0x4000_0003), libc::SECCOMP_RET_ALLOW);
+        }
+    }
+
+    #[test]
+    fn fcntl_is_seen_where_it_locks() {
+        for request in 0..1200 {
+            let locks = LOCK_REQUESTS.contains(&request);
+            let seen = run(libc::SYS_fcntl, request as u32, ARCHITECTURE.unwrap());
+            assert_eq!(seen == libc::SECCOMP_RET_USER_NOTIF, locks, "request {request}");
+        }
+    }
+
+    #[test]
+    fn no_call_stands_twice() {
+        let mut numbers: Vec<_> = TABLE.iter().chain(OLD).map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        let all = numbers.len();
+        numbers.dedup();
+        assert_eq!(numbers.len(), all);
+    }
+}

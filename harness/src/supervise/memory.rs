@@ -1,0 +1,143 @@
+//! What a stopped call points to: bytes, strings and paths of another process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+use super::event::{FileId, FileRef};
+
+/// The longest path (`PATH_MAX` of linux/limits.h).
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Reads are cut where a page begins, for the next one may not be there.
+const PAGE_BYTES: u64 = 4096;
+
+fn raw(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
+}
+
+/// Up to `length` bytes at an address.
+pub(crate) fn bytes(thread: u32, address: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; length];
+    let remote = RemoteIoVec { base: usize::try_from(address).unwrap_or(usize::MAX), len: length };
+    let read = process_vm_readv(raw(thread), &mut [IoSliceMut::new(&mut buffer)], &[remote])?;
+    buffer.truncate(read);
+    Ok(buffer)
+}
+
+/// A number of `N` bytes at an address.
+fn word<const N: usize>(thread: u32, address: u64) -> io::Result<[u8; N]> {
+    let read = bytes(thread, address, N)?;
+    read.try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A string that ends with a zero byte.
+pub(crate) fn string(thread: u32, address: u64) -> io::Result<OsString> {
+    let (mut text, mut at) = (Vec::new(), address);
+    while text.len() < PATH_BYTES_MAX {
+        // Most paths end on the page where they begin, and are short.
+        let on_page = PAGE_BYTES - at % PAGE_BYTES;
+        let length = usize::try_from(on_page).unwrap_or(usize::MAX).min(if at == address { 256 } else { PATH_BYTES_MAX });
+        let read = bytes(thread, at, length)?;
+        if let Some(end) = read.iter().position(|byte| *byte == 0) {
+            text.extend_from_slice(&read[..end]);
+            return Ok(OsString::from_vec(text));
+        }
+        at += read.len() as u64;
+        text.extend(read);
+    }
+    Err(io::ErrorKind::InvalidInput.into())
+}
+
+/// `struct flock`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawLock {
+    pub(crate) kind: i32,
+    pub(crate) whence: i32,
+    pub(crate) start: i64,
+    pub(crate) length: i64,
+}
+
+/// Reads a `struct flock` of 64 bits.
+pub(crate) fn lock(thread: u32, address: u64) -> io::Result<RawLock> {
+    let raw: [u8; 24] = word(thread, address)?;
+    let short = |at: usize| i32::from(i16::from_ne_bytes([raw[at], raw[at + 1]]));
+    let long = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&raw[at..at + 8]);
+        i64::from_ne_bytes(bytes)
+    };
+    Ok(RawLock { kind: short(0), whence: short(2), start: long(8), length: long(16) })
+}
+
+/// The first word of a structure, as flags.
+pub(crate) fn flags(thread: u32, address: u64) -> io::Result<u64> {
+    Ok(u64::from_ne_bytes(word(thread, address)?))
+}
+
+/// The bytes of a list of `struct iovec`, up to `limit`, and how many there are in all.
+pub(crate) fn scattered(thread: u32, address: u64, count: u64, limit: usize) -> io::Result<(Vec<u8>, u64)> {
+    let (mut all, mut total) = (Vec::new(), 0_u64);
+    for index in 0..count.min(1024) {
+        let base = u64::from_ne_bytes(word(thread, address + 16 * index)?);
+        let length = u64::from_ne_bytes(word(thread, address + 16 * index + 8)?);
+        let room = limit.saturating_sub(all.len()).min(usize::try_from(length).unwrap_or(usize::MAX));
+        if room > 0 {
+            all.extend(bytes(thread, base, room)?);
+        }
+        total += length;
+    }
+    Ok((all, total))
+}
+
+/// The link that the kernel shows for a descriptor: a path, or `pipe:[…]` and the like.
+pub(crate) fn link_of(process: u32, descriptor: i32) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/{process}/fd/{descriptor}"))
+}
+
+/// Which file a descriptor is of.
+pub(crate) fn id_of(process: u32, descriptor: i32) -> io::Result<FileId> {
+    fs::metadata(format!("/proc/{process}/fd/{descriptor}")).map(|found| id(&found))
+}
+
+/// The file of a descriptor, if it is one with a path.
+pub(crate) fn file_of(process: u32, descriptor: i32) -> Option<FileRef> {
+    let path = link_of(process, descriptor).ok().filter(|path| path.is_absolute())?;
+    Some(FileRef { id: id_of(process, descriptor).ok(), path })
+}
+
+fn id(metadata: &fs::Metadata) -> FileId {
+    FileId { device: metadata.dev(), inode: metadata.ino() }
+}
+
+/// The file that a path of a process stands for. `follow` a symbolic link at its end, or not.
+pub(crate) fn resolve(process: u32, directory: i32, path: &Path, elsewhere: bool, follow: bool) -> FileRef {
+    let path = if path.is_absolute() {
+        path.to_path_buf()
+    } else {
+        let base = match directory {
+            libc::AT_FDCWD => fs::read_link(format!("/proc/{process}/cwd")),
+            descriptor => link_of(process, descriptor),
+        };
+        match base {
+            Ok(base) if path.as_os_str().is_empty() => base,
+            Ok(base) => base.join(path),
+            Err(_) => path.to_path_buf(),
+        }
+    };
+    // A process that has changed its root sees other files at our paths.
+    let seen = if elsewhere {
+        Path::new(&format!("/proc/{process}/root")).join(path.strip_prefix("/").unwrap_or(&path))
+    } else {
+        path.clone()
+    };
+    let found = if follow { fs::metadata(&seen) } else { fs::symlink_metadata(&seen) };
+    FileRef { id: found.ok().map(|found| id(&found)), path }
+}
