@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +77,21 @@ Examples:
 What is measured differs from run to run, and proves nothing: that is what `check` is for.
 Exit status: 0 it ran, 1 a process panicked, got stuck or could not be run, or an answer was wrong, 2 wrong use.";
 
+const TRACE: &str = "\
+Examples:
+  lockproof trace -- containers-storage --graph /tmp/root --run /tmp/run layers
+  lockproof trace -o protocol.txt -- sqlite3 my.db 'insert into t values (1)'
+  lockproof trace --format json -o trace.json --below /var/lib/dpkg -- dpkg --configure -a
+
+A lock that another traced process holds is waited for here, not in the kernel; nothing else is changed.
+Exit status: that of the command, 128 + N if signal N ended it; 2 if it cannot be traced.";
+
+const DOCTOR: &str = "\
+Examples:
+  lockproof doctor
+
+Exit status: 0 all that `trace` needs works here, 1 something does not.";
+
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
 #[command(name = "lockproof", version, after_help = EXAMPLES, propagate_version = true)]
@@ -109,6 +125,12 @@ pub(crate) enum Command {
     /// Let the processes of a scenario run freely, and measure waits and overtakes.
     #[command(after_help = STRESS)]
     Stress(StressArgs),
+    /// Run any program, and print its lock protocol: locks, stamps, documents, renames, who waits for whom.
+    #[command(after_help = TRACE)]
+    Trace(TraceArgs),
+    /// Say what works on this machine.
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -326,6 +348,33 @@ pub(crate) struct StressArgs {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "scenario")]
     pub(crate) seed: u64,
     /// How to show what was measured.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArgs {
+    /// Where to write the trace; without it, to stderr.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only files below this directory, whatever their names; may be repeated. Locks are shown of all files. Without it, all
+    /// files but those of the system (/usr, /etc, /proc and the like).
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) below: Vec<PathBuf>,
+    /// How to show it.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Also what is asked about files, whole paths, and whole stamps.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The program and its arguments.
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

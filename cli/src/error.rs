@@ -86,6 +86,17 @@ pub(crate) enum CliError {
     #[error("containers-storage is not installed")]
     #[diagnostic(help("apt-get install containers-storage, or name one with --store PATH"))]
     NoStore,
+    /// A program could not be supervised.
+    #[error("failed to supervise the command")]
+    Supervise(#[source] Box<HarnessError>),
+    /// A file that cannot be made.
+    #[error("failed to create {path}")]
+    Create {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Stdout is gone.
     #[error("failed to write to stdout")]
     Write(#[source] io::Error),
@@ -107,6 +118,8 @@ impl CliError {
             | CliError::SameName { .. }
             | CliError::Nothing { .. }
             | CliError::OptionOfEngine { .. }
+            | CliError::Supervise(_)
+            | CliError::Create { .. }
             | CliError::Refused { .. } => WRONG_USE,
             CliError::Schedule(error) if matches!(**error, ModelError::Impossible { .. }) => WRONG_USE,
             CliError::BuiltIn(_)

@@ -7,6 +7,7 @@ mod args;
 mod beside;
 mod check;
 mod diff;
+mod doctor;
 mod engine;
 mod error;
 mod job;
@@ -18,6 +19,7 @@ mod replay;
 mod rerun;
 mod select;
 mod stress;
+mod trace;
 mod units;
 mod witness;
 mod work;
@@ -41,8 +43,7 @@ fn main() -> ExitCode {
     let output = Output::new(cli.color);
     error::show_with(output.errors_in_color());
     match run(cli, &output) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(UNEXPECTED),
+        Ok(code) => code,
         Err(error) => {
             let code = error.exit_code();
             output.error(error);
@@ -51,9 +52,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all is as expected.
-fn run(cli: Cli, output: &Output) -> Result<bool, CliError> {
-    match cli.command.unwrap_or_default() {
+/// The exit status: whether all is as expected, or that of the command that was traced.
+fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
+    let as_expected = match cli.command.unwrap_or_default() {
+        Command::Trace(args) => return trace::run(&args).map(ExitCode::from),
+        Command::Doctor(args) => doctor::run(&args, output),
         Command::Check(args) => check::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),
         Command::List(args) => list::list(&args, output),
@@ -66,5 +69,6 @@ fn run(cli: Cli, output: &Output) -> Result<bool, CliError> {
             output.print(&String::from_utf8_lossy(&text))?;
             Ok(true)
         }
-    }
+    };
+    Ok(if as_expected? { ExitCode::SUCCESS } else { ExitCode::from(UNEXPECTED) })
 }

@@ -13,6 +13,7 @@
 //! | [`stress`] | the same processes, running freely |
 //! | [`beside`] | the real library as a daemon, and real commands beside it, running freely |
 //! | [`supervise`] | unmodified programs, each call about a lock or a file seen before it happens |
+//! | [`doctor`] | what works on this machine |
 //! | [`kernel`] | the kernel's own account of locks |
 //! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
 //! | [`probe`] | a plain process that opens and locks files, for the rules of Linux |
@@ -21,6 +22,7 @@
 pub mod beside;
 mod bounded;
 pub mod disk;
+pub mod doctor;
 pub mod documents;
 mod error;
 pub mod guardian;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -109,8 +109,13 @@ impl Decoder<'_> {
             Trap::Write(place) => self.write(place),
             Trap::Status(spelling) => plain(Action::Status { file: self.path(spelling, 0)? }),
             Trap::StatusOfOpen => plain(Action::Status { file: self.descriptor()? }),
-            Trap::Rename(Spelling::Plain) => self.rename(self.path(Spelling::Plain, 0), self.path(Spelling::Plain, 1)),
-            Trap::Rename(Spelling::At) => self.rename(self.path(Spelling::At, 0), self.path(Spelling::At, 2)),
+            Trap::Rename(spelling) => {
+                let (from, to) = if spelling == Spelling::Plain { (0, 1) } else { (0, 2) };
+                let (from, to) = (self.any_path(spelling, from, false)?, self.any_path(spelling, to, false)?);
+                // One end out of sight does not make the other uninteresting.
+                let is_seen = self.interest.is_in(&from.path) || self.interest.is_in(&to.path);
+                is_seen.then_some(Meaning::Plain(Action::Rename { from, to }))
+            }
             Trap::Unlink(spelling) => {
                 let directory = spelling == Spelling::At && self.word(2) & libc::AT_REMOVEDIR.cast_unsigned() != 0;
                 plain(Action::Unlink { file: self.name(spelling, 0)?, directory })
@@ -126,9 +131,7 @@ impl Decoder<'_> {
                 let target = PathBuf::from(memory::string(self.call.thread, self.argument(0)).ok()?);
                 plain(Action::Link { target, file: self.name(spelling, 1)?, symbolic: true })
             }
-            Trap::Truncate => {
-                plain(Action::Truncate { file: self.path(Spelling::Plain, 0)?, bytes: self.argument(1) })
-            }
+            Trap::Truncate => plain(Action::Truncate { file: self.path(Spelling::Plain, 0)?, bytes: self.argument(1) }),
             Trap::TruncateOpen => plain(Action::Truncate { file: self.descriptor()?, bytes: self.argument(1) }),
             Trap::Sync => plain(Action::Sync { file: self.descriptor()? }),
             Trap::ChangeMode(spelling) => plain(Action::Change { file: self.path(spelling, 0)? }),
@@ -220,22 +223,6 @@ impl Decoder<'_> {
         Some(Meaning::Plain(Action::Open { file, mode }))
     }
 
-    fn rename(&self, from: Option<FileRef>, to: Option<FileRef>) -> Option<Meaning> {
-        // One end out of sight does not make the other uninteresting.
-        let end = |file: Option<FileRef>, index| file.or_else(|| self.any_path(Spelling::At, index, false));
-        let plain = self.call.number != i64::from(libc::SYS_renameat)
-            && self.call.number != i64::from(libc::SYS_renameat2);
-        match (from, to, plain) {
-            (None, None, _) => None,
-            (Some(from), Some(to), _) => Some(Meaning::Plain(Action::Rename { from, to })),
-            (from, to, true) => {
-                let end = |file: Option<FileRef>, index| file.or_else(|| self.any_path(Spelling::Plain, index, false));
-                Some(Meaning::Plain(Action::Rename { from: end(from, 0)?, to: end(to, 1)? }))
-            }
-            (from, to, false) => Some(Meaning::Plain(Action::Rename { from: end(from, 0)?, to: end(to, 2)? })),
-        }
-    }
-
     fn read(&self, place: Place) -> Option<Meaning> {
         let file = self.descriptor()?;
         let offset = (place == Place::Given).then(|| self.argument(3));
@@ -244,24 +231,22 @@ impl Decoder<'_> {
         Some(Meaning::Plain(Action::Read { file, offset, bytes, content }))
     }
 
-    /// What is in a file where it is read. A document is shown where its reading begins.
+    /// What is at the beginning of a file that is read there.
     fn there(&self, file: &FileRef, offset: Option<u64>, bytes: u64) -> Option<Content> {
         let (is_document, is_lock) = (is_document(&file.path), self.is_lock_file(file));
         if !is_document && !is_lock {
             return None;
         }
         let mut open = File::open(format!("/proc/{}/fd/{}", self.caller.process, self.descriptor_number(0))).ok()?;
-        let at = offset.or_else(|| self.position())?;
+        if offset.or_else(|| self.position())? != 0 {
+            return None;
+        }
         if is_document {
-            if at != 0 {
-                return None;
-            }
             let length = open.metadata().ok()?.len();
             if length > DOCUMENT_BYTES_MAX {
                 return Some(Content::Long(length));
             }
             let mut text = Vec::new();
-            open.seek(SeekFrom::Start(0)).ok()?;
             open.read_to_end(&mut text).ok()?;
             return Some(document(&text));
         }
@@ -269,7 +254,7 @@ impl Decoder<'_> {
             return None;
         }
         let mut stamp = vec![0; usize::try_from(bytes).ok()?];
-        let read = open.read_at(&mut stamp, at).ok()?;
+        let read = open.read_at(&mut stamp, 0).ok()?;
         Some(Content::Bytes(hexadecimal(&stamp[..read])))
     }
 
@@ -294,7 +279,11 @@ impl Decoder<'_> {
             Place::Here | Place::Given => {
                 let bytes = self.argument(2);
                 let fits = looked_into && bytes <= limit as u64;
-                let data = if fits { memory::bytes(self.call.thread, self.argument(1), usize::try_from(bytes).ok()?).ok()? } else { Vec::new() };
+                let data = if fits {
+                    memory::bytes(self.call.thread, self.argument(1), usize::try_from(bytes).ok()?).ok()?
+                } else {
+                    Vec::new()
+                };
                 (data, bytes)
             }
         };
@@ -302,7 +291,8 @@ impl Decoder<'_> {
             false => None,
             true if bytes != data.len() as u64 => is_document.then_some(Content::Long(bytes)),
             true if is_document => Some(document(&data)),
-            true => Some(Content::Bytes(hexadecimal(&data))),
+            true if offset.or_else(|| self.position()) == Some(0) => Some(Content::Bytes(hexadecimal(&data))),
+            true => None,
         };
         Some(Meaning::Plain(Action::Write { file, offset, bytes, content }))
     }
@@ -335,7 +325,9 @@ impl Decoder<'_> {
         let file = memory::file_of(self.caller.process, self.descriptor_number(0))?;
         let operation = self.word(1).cast_signed();
         let mode = match operation & !libc::LOCK_NB {
-            libc::LOCK_UN => return Some(Meaning::Unlock(file, LockKind::Flock, Range::ALL, self.descriptor_number(0))),
+            libc::LOCK_UN => {
+                return Some(Meaning::Unlock(file, LockKind::Flock, Range::ALL, self.descriptor_number(0)));
+            }
             libc::LOCK_SH => Mode::Shared,
             libc::LOCK_EX => Mode::Exclusive,
             _ => return None,
@@ -347,9 +339,7 @@ impl Decoder<'_> {
     fn lock(&self, wanted: Wanted) -> Option<Meaning> {
         let owner = match wanted.kind {
             LockKind::Posix => Owner::Process(self.caller.process),
-            LockKind::OpenFile | LockKind::Flock => {
-                Owner::Description(self.caller.process, self.descriptor_number(0))
-            }
+            LockKind::OpenFile | LockKind::Flock => Owner::Description(self.caller.process, self.descriptor_number(0)),
         };
         Some(Meaning::Lock(Request { owner, file: wanted.file.id?, wanted }, self.descriptor_number(0)))
     }
@@ -381,7 +371,8 @@ impl Decoder<'_> {
 fn is_document(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
         name.ends_with(".json")
-            || (name.starts_with(".tmp-") && name.trim_end_matches(|digit: char| digit.is_ascii_digit()).ends_with(".json"))
+            || (name.starts_with(".tmp-")
+                && name.trim_end_matches(|digit: char| digit.is_ascii_digit()).ends_with(".json"))
     })
 }
 

@@ -150,7 +150,7 @@ pub enum Action {
         offset: Option<u64>,
         /// How many bytes at most.
         bytes: u64,
-        /// What is there: of a file that is or was locked, and of a JSON document.
+        /// What is there: the first bytes of a file that is or was locked, and a JSON document.
         content: Option<Content>,
     },
     /// Writes to a file.
@@ -161,7 +161,7 @@ pub enum Action {
         offset: Option<u64>,
         /// How many bytes.
         bytes: u64,
-        /// What: of a file that is or was locked, and of a JSON document.
+        /// What: the first bytes of a file that is or was locked, and a JSON document.
         content: Option<Content>,
     },
     /// Asks for a file's status: stat(2), access(2).

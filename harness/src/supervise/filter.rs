@@ -152,7 +152,7 @@ const LOCK_REQUESTS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_
 
 /// What a call is about.
 pub(crate) fn trap_of(number: i64) -> Option<Trap> {
-    TABLE.iter().chain(OLD).find(|(call, _)| i64::from(*call) == number).map(|(_, trap)| *trap)
+    TABLE.iter().chain(OLD).find(|(call, _)| *call == number).map(|(_, trap)| *trap)
 }
 
 /// The filter; `None` if there is none for this architecture. A call of another architecture (a program of 32 bits) is not

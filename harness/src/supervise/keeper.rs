@@ -170,7 +170,9 @@ impl Launcher {
             let Some((message, descriptors)) = socket::receive(supervisor).map_err(|error| error.to_string())? else {
                 return Ok(0);
             };
-            match serde_json::from_slice(&message).map_err(|error| format!("the launcher does not understand: {error}"))? {
+            match serde_json::from_slice(&message)
+                .map_err(|error| format!("the launcher does not understand: {error}"))?
+            {
                 Order::Start { number, command, directory, environment } => {
                     let mut described = Command::new(&command[0]);
                     described.args(&command[1..]).current_dir(directory).envs(environment);

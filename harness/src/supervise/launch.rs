@@ -61,7 +61,8 @@ pub(super) struct Launcher {
     socket: Option<OwnedFd>,
     listener: OwnedFd,
     pid: u32,
-    isolated: Option<String>,
+    why_not_isolated: Option<String>,
+    wakes_synchronously: bool,
 }
 
 impl Launcher {
@@ -78,8 +79,9 @@ impl Launcher {
             .map_err(HarnessError::io("start", harness.program.clone()))?;
         match listen(&ours) {
             Ok((listener, pid, why_not)) => {
-                seccomp::wake_synchronously(&listener);
-                Ok(Self { keeper, socket: Some(ours), listener, pid, isolated: why_not })
+                let wakes_synchronously = seccomp::wake_synchronously(&listener);
+                let why_not_isolated = why_not;
+                Ok(Self { keeper, socket: Some(ours), listener, pid, why_not_isolated, wakes_synchronously })
             }
             Err(error) => {
                 drop(ours);
@@ -96,7 +98,12 @@ impl Launcher {
 
     /// Why there is no namespace, though one was asked for.
     pub(super) fn why_not_isolated(&self) -> Option<&str> {
-        self.isolated.as_deref()
+        self.why_not_isolated.as_deref()
+    }
+
+    /// Whether whoever is answered runs at once.
+    pub(super) fn wakes_synchronously(&self) -> bool {
+        self.wakes_synchronously
     }
 
     pub(super) fn listener(&self) -> BorrowedFd<'_> {
@@ -108,7 +115,12 @@ impl Launcher {
     }
 
     /// Has a program started, with these as its standard input, output and error.
-    pub(super) fn order(&self, number: u32, program: &Program, standard: [BorrowedFd<'_>; 3]) -> Result<(), HarnessError> {
+    pub(super) fn order(
+        &self,
+        number: u32,
+        program: &Program,
+        standard: [BorrowedFd<'_>; 3],
+    ) -> Result<(), HarnessError> {
         let Program { command, directory, environment } = program.clone();
         if command.is_empty() {
             return Err(HarnessError::Refused("there is no command to run".into()));
@@ -178,12 +190,16 @@ fn check_kernel() -> Result<(), HarnessError> {
         return Err(HarnessError::NoFilter(format!("there is none for {architecture}: x86_64 and aarch64 are known")));
     }
     if !seccomp::knows_notifications() {
-        return Err(HarnessError::NoFilter("the kernel has no SECCOMP_RET_USER_NOTIF (Linux 5.0 and later have)".into()));
+        return Err(HarnessError::NoFilter(
+            "the kernel has no SECCOMP_RET_USER_NOTIF (Linux 5.0 and later have)".into(),
+        ));
     }
     match seccomp::notification_size() {
         Ok((_, true)) => Ok(()),
         Ok((size, false)) => Err(HarnessError::NoFilter(format!("the kernel's notifications have {size} bytes"))),
-        Err(error) => Err(HarnessError::NoFilter(format!("the kernel does not say how long its notifications are: {error}"))),
+        Err(error) => {
+            Err(HarnessError::NoFilter(format!("the kernel does not say how long its notifications are: {error}")))
+        }
     }
 }
 
@@ -210,11 +226,17 @@ fn listen(socket: &OwnedFd) -> Result<(OwnedFd, u32, Option<String>), HarnessErr
 fn why_deaf(errno: i32) -> String {
     use nix::libc;
     match errno {
-        libc::EBUSY => "a filter with a listener is there already (EBUSY): we run under another supervisor, as in some \
+        libc::EBUSY => {
+            "a filter with a listener is there already (EBUSY): we run under another supervisor, as in some \
                         containers; run outside of it"
-            .into(),
-        libc::EINVAL => "the kernel knows no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (EINVAL): Linux 5.19 and later do".into(),
-        libc::EACCES | libc::EPERM => "it is not allowed here (EACCES): another filter or a container forbids it".into(),
+                .into()
+        }
+        libc::EINVAL => {
+            "the kernel knows no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (EINVAL): Linux 5.19 and later do".into()
+        }
+        libc::EACCES | libc::EPERM => {
+            "it is not allowed here (EACCES): another filter or a container forbids it".into()
+        }
         libc::ENOSYS => "the kernel has no seccomp, or a container hides it (ENOSYS)".into(),
         other => std::io::Error::from_raw_os_error(other).to_string(),
     }

@@ -83,7 +83,7 @@ impl LockTable {
     }
 
     /// The locks of a process on one file.
-    pub fn of<'t>(&'t self, process: u32, file: FileId) -> impl Iterator<Item = &'t Held> {
+    pub fn of(&self, process: u32, file: FileId) -> impl Iterator<Item = &Held> {
         self.held(file).iter().filter(move |held| held.owner.process() == process)
     }
 
@@ -264,11 +264,7 @@ mod tests {
         table.take(&request(7, 1, Mode::Shared, 10, 19));
         let mut now = ranges(&table, 1);
         now.sort_unstable();
-        assert_eq!(now, [
-            (7, 0, 9, Mode::Exclusive),
-            (7, 10, 19, Mode::Shared),
-            (7, 20, 99, Mode::Exclusive)
-        ]);
+        assert_eq!(now, [(7, 0, 9, Mode::Exclusive), (7, 10, 19, Mode::Shared), (7, 20, 99, Mode::Exclusive)]);
         table.release(FileId { device: 1, inode: 1 }, Owner::Process(7), LockKind::Posix, Range::ALL);
         assert_eq!(ranges(&table, 1), []);
     }

@@ -44,7 +44,8 @@ pub(crate) fn string(thread: u32, address: u64) -> io::Result<OsString> {
     while text.len() < PATH_BYTES_MAX {
         // Most paths end on the page where they begin, and are short.
         let on_page = PAGE_BYTES - at % PAGE_BYTES;
-        let length = usize::try_from(on_page).unwrap_or(usize::MAX).min(if at == address { 256 } else { PATH_BYTES_MAX });
+        let length =
+            usize::try_from(on_page).unwrap_or(usize::MAX).min(if at == address { 256 } else { PATH_BYTES_MAX });
         let read = bytes(thread, at, length)?;
         if let Some(end) = read.iter().position(|byte| *byte == 0) {
             text.extend_from_slice(&read[..end]);

@@ -59,12 +59,12 @@ impl Stopped {
 pub enum Happening {
     /// A call has stopped.
     Call(Stopped),
-    /// A program that was started runs.
+    /// A program that was started runs: it has executed what it is.
     Started {
         /// By its number.
         number: u32,
-        /// Its process id.
-        pid: u32,
+        /// That it did.
+        event: Event,
     },
     /// A program could not be started.
     NotStarted {
@@ -161,7 +161,13 @@ impl Session {
         self.launcher.why_not_isolated()
     }
 
-    /// Has a program started. Its process id is told by [`Happening::Started`].
+    /// Whether the kernel knows `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`, which makes each answer a third quicker.
+    #[must_use]
+    pub fn wakes_synchronously(&self) -> bool {
+        self.launcher.wakes_synchronously()
+    }
+
+    /// Has a program started. That it runs is told by [`Happening::Started`].
     ///
     /// # Errors
     /// If the launcher is gone.
@@ -178,7 +184,11 @@ impl Session {
     pub fn next(&mut self, limit: Duration) -> Result<Happening, HarnessError> {
         let until = Instant::now() + limit;
         loop {
-            if let Some(told) = self.told.pop_front() {
+            if let Some(mut told) = self.told.pop_front() {
+                // Those before it may have been told of later than this was noticed.
+                if let Happening::Started { event, .. } | Happening::Ended(event) = &mut told {
+                    event.at_us = self.now_us();
+                }
                 return Ok(told);
             }
             self.listen(until.saturating_duration_since(Instant::now()))?;
@@ -295,13 +305,16 @@ impl Session {
     }
 
     fn take_end(&mut self, pid: u32) {
-        self.processes.remove(&pid);
+        let gone = self.processes.remove(&pid);
         self.threads.retain(|_, process| *process != pid);
         self.parked.retain(|_, parked| parked.request.owner.process() != pid);
         self.held_back.retain(|(call, _)| self.threads.contains_key(&call.thread));
         self.locks.end(pid);
-        let event = self.event(pid, pid, Action::Ended, Fate::Goes);
-        self.told.push_back(Happening::Ended(event));
+        // The launcher's child that became no program is told of by the launcher.
+        if gone.is_some_and(|process| !process.unclaimed) {
+            let event = self.event(pid, pid, Action::Ended, Fate::Goes);
+            self.told.push_back(Happening::Ended(event));
+        }
     }
 
     fn take_report(&mut self) -> Result<(), HarnessError> {
@@ -311,7 +324,9 @@ impl Session {
                 if let Some(process) = self.know(pid).and_then(|pid| self.processes.get_mut(&pid)) {
                     (process.number, process.unclaimed) = (Some(number), false);
                 }
-                self.told.push_back(Happening::Started { number, pid });
+                let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+                let event = self.event(pid, pid, Action::Execute { program }, Fate::Goes);
+                self.told.push_back(Happening::Started { number, event });
                 self.spoken_of()?;
             }
             Told::NotStarted { number, problem } => {
@@ -371,8 +386,12 @@ impl Session {
     }
 
     fn event(&self, process: u32, thread: u32, action: Action, fate: Fate) -> Event {
-        let at_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Event { at_us, process, thread, action, fate }
+        Event { at_us: self.now_us(), process, thread, action, fate }
+    }
+
+    /// Microseconds since the beginning.
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The locks that go when descriptors are closed.
@@ -554,8 +573,10 @@ impl Session {
         let until = Instant::now() + LEAVING_LIMIT;
         loop {
             let in_the_way = self.locks.in_the_way(request);
-            let leaving: Vec<Held> = in_the_way.iter().filter(|held| held.leaving).map(|held| (*held).clone()).collect();
-            let mut by: Vec<u32> = in_the_way.iter().filter(|held| !held.leaving).map(|held| held.owner.process()).collect();
+            let leaving: Vec<Held> =
+                in_the_way.iter().filter(|held| held.leaving).map(|held| (*held).clone()).collect();
+            let mut by: Vec<u32> =
+                in_the_way.iter().filter(|held| !held.leaving).map(|held| held.owner.process()).collect();
             by.dedup();
             if leaving.is_empty() {
                 if by.is_empty() && self.is_kept_by_others(request) {
@@ -567,7 +588,10 @@ impl Session {
                 self.settle(request.file, &held)?;
             }
             if Instant::now() > until {
-                return Err(HarnessError::Deadline { limit: LEAVING_LIMIT, at: "a call that unlocks has not run".into() });
+                return Err(HarnessError::Deadline {
+                    limit: LEAVING_LIMIT,
+                    at: "a call that unlocks has not run".into(),
+                });
             }
             std::thread::yield_now();
         }
@@ -577,7 +601,8 @@ impl Session {
     /// and that is still there, stays.
     fn settle(&mut self, file: FileId, held: &Held) -> Result<(), HarnessError> {
         let process = held.owner.process();
-        let is_it = |lock: &kernel::KernelLock| lock.inode == file.inode && !lock.waits && lock.kind == kernel_name(held.kind);
+        let is_it =
+            |lock: &kernel::KernelLock| lock.inode == file.inode && !lock.waits && lock.kind == kernel_name(held.kind);
         let there = match held.owner {
             Owner::Process(pid) => kernel::locks_of(&[pid])?.iter().any(is_it),
             Owner::Description(pid, _) if held.kind == LockKind::Flock => kernel::locks_of(&[pid])?.iter().any(is_it),
@@ -640,7 +665,9 @@ impl Session {
     /// # Errors
     /// If the kernel refuses what it should not.
     pub fn grant(&mut self, thread: u32) -> Result<Vec<Event>, HarnessError> {
-        let Some(request) = self.parked.get(&thread).map(|parked| parked.request.clone()) else { return Ok(Vec::new()) };
+        let Some(request) = self.parked.get(&thread).map(|parked| parked.request.clone()) else {
+            return Ok(Vec::new());
+        };
         if !self.blockers(&request)?.is_empty() {
             return Ok(Vec::new());
         }
@@ -728,6 +755,16 @@ impl Session {
             at = known.parent;
         }
         None
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The keeper kills whatever is left, these too; but if it was killed itself, nobody else does.
+        for process in self.processes.values() {
+            // It fails only where the process is not ours to kill: it has gained rights, and the kernel has taken ours.
+            let _ = process::kill(&process.held);
+        }
     }
 }
 

@@ -43,13 +43,13 @@ pub fn trace(
                     order.push(thread);
                 }
             }
-            Happening::Ended(event) => tell(event),
+            Happening::Started { event, .. } | Happening::Ended(event) => tell(event),
             Happening::Status { status: ended, .. } => status = Some(ended),
             Happening::NotStarted { problem, .. } => {
                 let name = program.command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 return Err(HarnessError::NotStarted { program: name, problem });
             }
-            Happening::Started { .. } | Happening::Nothing => {}
+            Happening::Nothing => {}
         }
         if waits {
             session.interrupt()?;

@@ -72,9 +72,7 @@ pub fn no_new_privileges() -> io::Result<()> {
 /// Asks the kernel to run whoever is answered at once. Returns whether it knows how.
 pub fn wake_synchronously(listener: impl AsFd) -> bool {
     // SAFETY: the request takes a number, and no pointer.
-    let set = unsafe {
-        libc::ioctl(listener.as_fd().as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP)
-    };
+    let set = unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
     set == 0
 }
 
@@ -83,8 +81,7 @@ pub fn wake_synchronously(listener: impl AsFd) -> bool {
 pub fn knows_notifications() -> bool {
     let action: u32 = libc::SECCOMP_RET_USER_NOTIF;
     // SAFETY: `action` is a number of 32 bits that outlives the call.
-    let known =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
+    let known = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
     known == 0
 }
 
@@ -117,8 +114,7 @@ pub fn receive(listener: impl AsFd) -> io::Result<Option<Notification>> {
         let descriptor = listener.as_fd().as_raw_fd();
         // SAFETY: the buffer is aligned and large enough for what the kernel writes, as `notification_size` has shown
         // before a listener was made.
-        let received =
-            unsafe { libc::ioctl(descriptor, libc::SECCOMP_IOCTL_NOTIF_RECV, buffer.0.as_mut_ptr()) };
+        let received = unsafe { libc::ioctl(descriptor, libc::SECCOMP_IOCTL_NOTIF_RECV, buffer.0.as_mut_ptr()) };
         if received == 0 {
             // SAFETY: the kernel has written a `seccomp_notif`, all of whose bit patterns are values.
             let raw = unsafe { buffer.0.as_ptr().cast::<libc::seccomp_notif>().read() };
@@ -147,9 +143,8 @@ pub fn answer(listener: impl AsFd, id: u64, answer: Answer) -> io::Result<bool> 
     let mut response = libc::seccomp_notif_resp { id, val: 0, error, flags };
     loop {
         // SAFETY: `response` is a `seccomp_notif_resp` that outlives the call.
-        let sent = unsafe {
-            libc::ioctl(listener.as_fd().as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response)
-        };
+        let sent =
+            unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response) };
         if sent == 0 {
             return Ok(true);
         }

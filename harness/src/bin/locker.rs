@@ -1,0 +1,68 @@
+//! A program of the tests: it does what its arguments say, one after the other, and prints what came of its requests.
+//!
+//! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
+//! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `write
+//! FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`: starts another that does the words between the
+//! commas. `join`: waits for those. `sleep`: for ever.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use lockproof_harness::sys::{Request, set_lock};
+use lockproof_model::op::{LockResult, Mode};
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let mut open: HashMap<String, File> = HashMap::new();
+    let mut beside: Vec<Child> = Vec::new();
+    while let Some(word) = words.next() {
+        let mut argument = || words.next().expect("a word after this one");
+        match word.as_str() {
+            "shared" => request(&mut open, argument(), Mode::Shared, Request::Wait),
+            "exclusive" => request(&mut open, argument(), Mode::Exclusive, Request::Wait),
+            "try" => request(&mut open, argument(), Mode::Exclusive, Request::Try),
+            "close" => drop(open.remove(&argument())),
+            "probe" => drop(file(&argument())),
+            "write" => drop(file(&argument())),
+            "await" => {
+                let name = argument();
+                while !Path::new(&name).exists() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            "beside" => {
+                let program = std::env::current_exe().expect("our own program");
+                let script = argument();
+                beside.push(Command::new(program).args(script.split(',')).spawn().expect("our own program"));
+            }
+            "join" => {
+                for mut child in beside.drain(..) {
+                    child.wait().expect("a child of ours");
+                }
+            }
+            "sleep" => loop {
+                std::thread::park();
+            },
+            other => panic!("there is no {other:?}"),
+        }
+    }
+    // Whatever is open is closed by the end of the process.
+    std::process::exit(0);
+}
+
+fn file(name: &str) -> File {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name).expect("a file")
+}
+
+fn request(open: &mut HashMap<String, File>, name: String, mode: Mode, how: Request) {
+    let file = open.entry(name.clone()).or_insert_with(|| file(&name));
+    let result = match set_lock(&*file, mode, how).expect("an answer") {
+        LockResult::Granted => "granted",
+        LockResult::WouldBlock => "busy",
+        LockResult::Deadlock => "deadlock",
+    };
+    println!("{result}");
+}
