@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{json, lockproof, says, stderr, stdout};
+use common::{json, lockproof, says, stderr, stdout, without_schedules};
 
 /// Two gains, a loss, what is not for both, and what stays.
 const SCENARIOS: [&str; 4] =
@@ -14,12 +14,12 @@ fn diff<'a>(before: &'a str, after: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn what_the_pull_request_turns_for_people() {
-    insta::assert_snapshot!(says(&diff("v1_24", "pr_473", &[]), 0));
+    insta::assert_snapshot!(without_schedules(&says(&diff("v1_24", "pr_473", &[]), 0)));
 }
 
 #[test]
 fn what_the_pull_request_turns_for_a_comment_on_it() {
-    insta::assert_snapshot!(says(&diff("v1_24", "pr_473", &["--format", "markdown"]), 0));
+    insta::assert_snapshot!(without_schedules(&says(&diff("v1_24", "pr_473", &["--format", "markdown"]), 0)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 // README: begin
 use lockproof_model::call::Call;
 use lockproof_model::ctx::Ctx;
+use lockproof_model::engine::loom::{self, LoomOptions};
 use lockproof_model::explore::{Options, check};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
@@ -35,19 +36,31 @@ fn process(name: &str, script: Vec<Call>) -> Process {
     Process { name: name.into(), protocol, before: vec![], threads, runs: Repeat::Times(1), may_crash: false }
 }
 
-#[test]
-fn a_write_without_a_stamp_is_not_noticed() {
+/// Who lists the names twice, beside who changes them.
+fn system() -> System {
     let base = Layer { id: "base".into(), names: vec!["foo".into()], ..Layer::default() };
     let names = || Call::Names { id: "base".into() };
     let rename = Call::SetNames { id: "base".into(), names: vec!["bar".into()] };
-    let system = System {
+    System {
         documents: vec![(Path::new("root/vfs-layers/layers.json"), vec![base].to_value())],
         stamped: ["root/vfs-layers/layers.lock", "run/vfs-layers/mountpoints.lock"].map(Path::new).to_vec(),
         aliases: vec![],
         processes: vec![process("reader", vec![names(), names()]), process("writer", vec![rename])],
         crashes: 0,
-    };
-    let report = check(&system, &[Property::Fresh], &Options::default(), &|| false).expect("no mistake of ours");
+    }
+}
+
+#[test]
+fn a_write_without_a_stamp_is_not_noticed() {
+    let report = check(&system(), &[Property::Fresh], &Options::default(), &|| false).expect("no mistake of ours");
+    assert_eq!(report.findings[0].verdict, Verdict::Violated);
+    assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while the answer was [bar]");
+}
+
+#[test]
+fn loom_finds_it_too() {
+    let options = LoomOptions { preemption_bound: Some(2), ..LoomOptions::default() };
+    let report = loom::check(&system(), &[Property::Fresh], &options).expect("no mistake of ours");
     assert_eq!(report.findings[0].verdict, Verdict::Violated);
     assert_eq!(report.findings[0].detail, "`names base` returns [foo], but all the while the answer was [bar]");
 }

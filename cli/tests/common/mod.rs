@@ -74,6 +74,18 @@ pub(crate) fn steady(text: &str) -> String {
     steady
 }
 
+/// `text` with `lk1:…` for each schedule: whoever touches a protocol changes them all.
+pub(crate) fn without_schedules(text: &str) -> String {
+    let mut parts = text.split("lk1:");
+    let mut without = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| c.is_whitespace() || c == '`').unwrap_or(part.len());
+        without.push_str("lk1:…");
+        without.push_str(&part[end..]);
+    }
+    without
+}
+
 /// Waits until something holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT;
