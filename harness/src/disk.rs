@@ -146,8 +146,11 @@ impl Disk {
             }
             Op::Mtime { file } => {
                 let path = self.at(file);
-                let metadata = fs::metadata(&path).map_err(HarnessError::io("stat", path))?;
-                Outcome::Value(Value::Mtime(Mtime(sys::mtime_ns(&metadata))))
+                Outcome::Value(match fs::metadata(&path) {
+                    Ok(metadata) => Value::Mtime(Mtime(sys::mtime_ns(&metadata))),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Value::Nil,
+                    Err(error) => return Err(HarnessError::io("stat", path)(error)),
+                })
             }
             Op::Now => Outcome::Value(Value::Instant(Instant(sys::now_ns()))),
             _ => return Ok(None),

@@ -29,7 +29,10 @@ pub(crate) fn lay_out(system: &System, base: &FsPath) -> Result<Vec<(Path, Bytes
         disk.put(path, value)?;
     }
     for timed in system.processes.iter().flat_map(|process| process.protocol.timed) {
-        disk.touch(&Path::new(*timed))?;
+        let path = Path::new(*timed);
+        if !path.is_document() {
+            disk.touch(&path)?;
+        }
     }
     system.stamped.iter().map(|file| Ok((file.clone(), disk.put_stamp(file)?))).collect()
 }

@@ -142,7 +142,7 @@ fn model_and_reality_never_part() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
     };
-    let (first, runs) = (number("LOCKPROOF_SEED", 1), number("LOCKPROOF_RUNS", 3));
+    let (first, runs) = (number("LOCKPROOF_SEED", 1), number("LOCKPROOF_RUNS", 1));
     let options = ReplayOptions { block_for: None, ..ReplayOptions::default() };
     let (mut total, mut waits, mut deadlocks, mut kills, mut branches) = (0, 0, 0, 0, 0);
     for protocol in lockproof_model::protocol::all() {

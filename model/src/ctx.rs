@@ -191,8 +191,8 @@ impl Ctx {
         self.perform(Op::Rename { document: document.clone(), base, value }).await;
     }
 
-    /// When `file` was last written.
-    pub async fn mtime(&self, file: &Path) -> Mtime {
+    /// When `file` was last written; `None` if it is a document that does not exist.
+    pub async fn mtime(&self, file: &Path) -> Option<Mtime> {
         self.value(Op::Mtime { file: file.clone() }).await
     }
 

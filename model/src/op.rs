@@ -22,6 +22,12 @@ impl Path {
         Self(text.into())
     }
 
+    /// Whether it is a document, which is not there until it is written; every other file is a lock file.
+    #[must_use]
+    pub fn is_document(&self) -> bool {
+        self.0.ends_with(".json")
+    }
+
     /// The last part, for people: `layers.lock`.
     #[must_use]
     pub fn file_name(&self) -> &str {
@@ -152,7 +158,8 @@ pub enum Op {
         /// What replaces it, as it was given to `WriteTemp`.
         value: Value,
     },
-    /// The time at which a file was last written. Outcome: [`Outcome::Value`] with an `Mtime`.
+    /// The time at which a file was last written. Outcome: [`Outcome::Value`] with an `Mtime`, or `Nil` if it is a
+    /// document that does not exist.
     /// The protocol must have named the file as [`timed`](crate::protocol::Entry::timed).
     Mtime {
         /// The lock file or document.

@@ -92,7 +92,7 @@ pub struct Shared {
     pub documents: BTreeMap<Path, Value>,
     /// The coarse clock, an even rank.
     pub clock: u64,
-    /// The time of each file whose time is kept, by inode.
+    /// The time of each file whose time is kept, by inode; 0 of a document that does not exist.
     pub mtimes: BTreeMap<Path, u64>,
     /// How many kills there may still be.
     pub crashes_left: u32,
@@ -144,10 +144,7 @@ impl<'s> Model<'s> {
         for (path, stamp) in system.stamped.iter().zip(&self.stamp_order) {
             shared.stamps.insert(system.inode(path), *stamp);
         }
-        let timed = system.processes.iter().flat_map(|process| process.protocol.timed);
-        for path in timed.map(|path| system.inode(&Path::new(*path))) {
-            shared.mtimes.insert(path, shared.clock);
-        }
+        shared.start_times(system);
         if self.watched.contains(&Property::CrashSafe) {
             crate::monitor::acknowledge_all(&mut shared);
         }
@@ -299,6 +296,15 @@ impl Local {
 }
 
 impl Shared {
+    /// Gives each file whose time is kept its first time: the present, or none.
+    pub fn start_times(&mut self, system: &System) {
+        let timed = system.processes.iter().flat_map(|process| process.protocol.timed);
+        for path in timed.map(|path| system.inode(&Path::new(*path))) {
+            let is_there = !path.is_document() || self.documents.contains_key(&path);
+            self.mtimes.insert(path, if is_there { self.clock } else { 0 });
+        }
+    }
+
     /// The stamps that files hold.
     #[must_use]
     pub fn stamps_held(&self) -> BTreeSet<Stamp> {

@@ -117,7 +117,9 @@ fn on_small_stores() {
 
 #[test]
 fn on_every_protocol() {
-    for entry in protocol::all() {
+    // Each of the others is one of these but for a function that asks for no operation that these do not.
+    for name in ["v1_24", "pr_473", "one_way_upgrade", "per_layer_locks", "v1_43", "v1_57"] {
+        let entry = protocol::by_name(name).expect("a protocol");
         println!("{}", entry.name);
         let mut systems = small::of_protocol(entry);
         if entry.name == "per_layer_locks" {

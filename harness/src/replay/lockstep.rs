@@ -69,7 +69,7 @@ impl<'s> Lockstep<'s> {
             }
         }
         let mut ticks = Ticks::now()?;
-        for file in machine.state.shared.mtimes.keys() {
+        for (file, _) in machine.state.shared.mtimes.iter().filter(|(_, time)| **time != 0) {
             ticks.stamp(&disk.at(file))?;
         }
         ticks.set = 0;

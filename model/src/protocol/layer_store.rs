@@ -33,6 +33,14 @@ impl Cache {
     pub fn mount_count(&self, id: &str) -> u32 {
         self.mounts.iter().find(|(layer, _)| layer == id).map_or(0, |(_, count)| *count)
     }
+
+    /// Layer `id` is mounted that often now.
+    pub fn mount(&mut self, id: &str, count: u32) {
+        self.mounts.retain(|(other, _)| other != id);
+        if count > 0 {
+            self.mounts.push((id.to_owned(), count));
+        }
+    }
 }
 
 /// A handle on a layer store object (`type layerStore struct`).
@@ -86,20 +94,30 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         !store.lockfile.ro
     }
 
-    /// `newLayerStore`: loads at once, under no lock.
+    /// `newLayerStore`: loads at once.
     async fn new_layer_store(&self, ctx: &Ctx, with_mounts: bool) -> Go<LayerStore> {
         let store = LayerStore::at(ctx.new_object().await, with_mounts);
         self.get_lockfile(ctx, &store.lockfile.path, false).await?;
         if let Some(mounts) = &store.mounts_lockfile {
             self.get_lockfile(ctx, &mounts.path, false).await?;
         }
-        self.load_layers(ctx, &store).await?;
+        self.first_load(ctx, &store).await?;
         Ok(store)
+    }
+
+    /// The `Load` at the end of `newLayerStore`: under no lock.
+    async fn first_load(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
+        self.load_layers(ctx, store).await
+    }
+
+    /// `ioutil.ReadFile(rpath)` in `Load`.
+    async fn read_layers(&self, ctx: &Ctx, store: &LayerStore) -> Layers {
+        ctx.read(&store.layers).await
     }
 
     /// `Load`: reads the documents, and repairs them where it may.
     async fn load_layers(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
-        let base: Layers = ctx.read(&store.layers).await;
+        let base = self.read_layers(ctx, store).await;
         let mut layers = base.clone();
         let mut should_save = layers::remove_duplicate_names(&mut layers);
         if should_save && !(self.is_read_write(store) && self.locked(ctx, &store.lockfile).await) {
@@ -240,10 +258,17 @@ pub trait LayerStoreProtocol: LockfileProtocol {
             return Err(Fail("ErrDuplicateName".into()));
         }
         let id = layer.id.clone();
-        cache.layers.push(Layer { incomplete: diff, ..layer });
+        let incomplete = self.is_incomplete_at_first(diff);
+        cache.layers.push(Layer { incomplete, ..layer });
         ctx.set(&store.cache, &cache).await;
         self.save(ctx, store).await?;
-        if diff { self.complete(ctx, store, &id).await } else { Ok(()) }
+        if incomplete { self.complete(ctx, store, &id).await } else { Ok(()) }
+    }
+
+    /// Whether `Put` marks a new layer as incomplete and saves it twice: if there are contents to apply. The driver's
+    /// `Create` comes before the first `Save` (`driver-before-record`).
+    fn is_incomplete_at_first(&self, diff: bool) -> bool {
+        diff
     }
 
     /// The end of `Put` with a diff, once it is applied: the layer is no longer incomplete.
@@ -263,9 +288,16 @@ pub trait LayerStoreProtocol: LockfileProtocol {
             self.unmount_layer(ctx, store, id).await?;
             cache = self.mounts(ctx, store).await;
         }
+        self.delete_internal(ctx, store, id).await?;
+        self.save(ctx, store).await
+    }
+
+    /// `deleteInternal`: the driver's `Remove`, and the layer is gone from the cache.
+    async fn delete_internal(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
+        let mut cache = ctx.get(&store.cache).await;
         cache.layers.retain(|layer| layer.id != id);
         ctx.set(&store.cache, &cache).await;
-        self.save(ctx, store).await
+        Ok(())
     }
 
     /// `Mounted`: the cache, its mounts up to date.

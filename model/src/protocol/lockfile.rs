@@ -189,6 +189,6 @@ pub trait LockfileProtocol {
 
     /// `TouchedSince`: whether the file was written after `when`, by its `mtime`.
     async fn touched_since(&self, ctx: &Ctx, lock: &Lockfile, when: Instant) -> bool {
-        ctx.mtime(&lock.path).await.is_after(when)
+        ctx.mtime(&lock.path).await.is_some_and(|touched| touched.is_after(when))
     }
 }

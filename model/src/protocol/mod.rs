@@ -5,20 +5,30 @@
 //! containers and mounts are in [`images`], [`containers`] and [`mounts`]. Their provided methods are the code at commit
 //! 9f889830f, which is release 1.24.8.
 //! A version that differs overrides the functions that its change touches, and says nothing else: see [`pr_473`].
-//! So does a contributor's own, in their own crate.
+//! So does a contributor's own, in their own crate. Release 1.45 changed so much that what has been since then has traits
+//! of its own, in [`rework`].
 
+pub mod before_493;
 pub mod containers;
+pub mod copy_then_unlock;
 pub mod images;
 pub mod layer_store;
 pub mod layers;
+pub mod layers_ro_lock;
 pub mod lockfile;
 pub mod mounts;
 pub mod one_way_upgrade;
 pub mod per_layer_locks;
 pub mod pr_473;
+pub mod read_only_option;
 pub mod record_store;
+pub mod rework;
 pub mod store;
 pub mod v1_24;
+pub mod v1_43;
+pub mod v1_45;
+pub mod v1_48;
+pub mod v1_57;
 
 pub use layer_store::{LayerStore, LayerStoreProtocol};
 pub use layers::{Layer, Layers};
@@ -43,6 +53,8 @@ pub struct Entry {
     pub start: fn(Ctx, Call) -> LocalFuture<Reply>,
     /// The files whose time it asks for; time is kept for these alone.
     pub timed: &'static [&'static str],
+    /// Whether its stores are opened with an option that is to keep them from writing.
+    pub read_only: bool,
 }
 
 impl Entry {
@@ -52,14 +64,27 @@ impl Entry {
         let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
             Box::pin(async move { P::default().call(&ctx, call).await })
         };
-        Self { name, summary, start, timed: P::TIMED }
+        Self { name, summary, start, timed: P::TIMED, read_only: P::READ_ONLY }
     }
 }
 
-/// The protocols of this crate, oldest first.
+/// The protocols of this crate: releases, oldest first, each followed by what was proposed to change it.
 #[must_use]
 pub fn all() -> Vec<Entry> {
-    vec![v1_24::entry(), pr_473::entry(), one_way_upgrade::entry(), per_layer_locks::entry()]
+    vec![
+        before_493::entry(),
+        read_only_option::entry(),
+        v1_24::entry(),
+        layers_ro_lock::entry(),
+        pr_473::entry(),
+        one_way_upgrade::entry(),
+        per_layer_locks::entry(),
+        copy_then_unlock::entry(),
+        v1_43::entry(),
+        v1_45::entry(),
+        v1_48::entry(),
+        v1_57::entry(),
+    ]
 }
 
 /// The protocol of this crate with that name.

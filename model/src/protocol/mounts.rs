@@ -16,8 +16,7 @@ pub async fn mount<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, id: &str) -> Go<
     p.lock(ctx, &graph).await;
     let mut mounted = p.start_writing(ctx, &store).await;
     if mounted.is_ok() {
-        p.reset_if_touched(ctx).await;
-        p.get_graph_driver(ctx).await;
+        p.reset_if_shut_down(ctx).await;
         mounted = match known(ctx, &store, &id).await {
             Some(id) => p.mount_layer(ctx, &store, &id).await,
             None => Err(Fail::layer_unknown()),
@@ -54,7 +53,7 @@ pub async fn mounted<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, id: &str) -> G
 }
 
 /// The layer of container `id`, or `id` itself where there is no such container (`ContainerLayerID`).
-async fn layer_of<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, id: &str) -> Go<String> {
+pub async fn layer_of<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, id: &str) -> Go<String> {
     let containers = RecordStore::containers();
     p.start_reading_records(ctx, &containers).await?;
     let records = ctx.get(&containers.cache).await.records;
@@ -63,6 +62,6 @@ async fn layer_of<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, id: &str) -> Go<S
 }
 
 /// The id of the layer of that id or name.
-async fn known(ctx: &Ctx, store: &LayerStore, id: &str) -> Option<String> {
+pub async fn known(ctx: &Ctx, store: &LayerStore, id: &str) -> Option<String> {
     layers::lookup(&ctx.get(&store.cache).await.layers, id).map(|layer| layer.id.clone())
 }

@@ -50,12 +50,7 @@ impl StoreProtocol for OneWayUpgrade {
     }
 
     async fn layers(&self, ctx: &Ctx) -> Go<Vec<Layer>> {
-        let store = self.reading_layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
-        self.start_reading(ctx, &store).await?;
-        let layers = ctx.get(&store.cache).await.layers;
-        self.stop_reading(ctx, &store).await;
-        Ok(layers)
+        self.layers_for_reading(ctx).await
     }
 }
 

@@ -42,7 +42,8 @@ pub fn lookup<'a>(records: &'a [Record], id: &str) -> Option<&'a Record> {
 }
 
 /// Takes each name that two records have from the earlier one. Returns whether there was such a name.
-fn remove_duplicate_names(records: &mut [Record]) -> bool {
+#[must_use]
+pub fn remove_duplicate_names(records: &mut [Record]) -> bool {
     let mut found = false;
     for later in 1..records.len() {
         let (before, rest) = records.split_at_mut(later);

@@ -34,6 +34,12 @@ pub fn last_loaded() -> Cell<Instant> {
     Cell::global("s.lastLoaded")
 }
 
+/// The reader that `Diff` of layer `id` returned, in the hands of its caller: the layer store that it keeps locked.
+#[must_use]
+pub fn open_diff(id: &str) -> Cell<Option<LayerStore>> {
+    Cell::global(format!("diff[{id}]"))
+}
+
 /// The store. Every method is the function of the same name in store.go.
 ///
 /// The additional read-only stores of a driver are none here, so that `ROLayerStores` and `ROImageStores` come to the
@@ -41,6 +47,10 @@ pub fn last_loaded() -> Cell<Instant> {
 pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// The files whose `mtime` it asks for.
     const TIMED: &'static [&'static str] = &["root/storage.lock"];
+
+    /// Whether its stores are opened with an option that is to keep them from writing; the property `read-only` holds them
+    /// to that.
+    const READ_ONLY: bool = false;
 
     /// Performs a call.
     async fn call(&self, ctx: &Ctx, call: Call) -> Reply {
@@ -126,6 +136,12 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
             let now = ctx.now().await;
             ctx.set(&last_loaded(), &now).await;
         }
+    }
+
+    /// Before a mount: the driver is made anew if another process has shut it down.
+    async fn reset_if_shut_down(&self, ctx: &Ctx) {
+        self.reset_if_touched(ctx).await;
+        self.get_graph_driver(ctx).await;
     }
 
     /// `s.layerStore = nil`.
@@ -266,6 +282,16 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         self.load_locked(ctx, &store).await?;
         let layers = ctx.get(&store.cache).await.layers;
         self.ro_layer_stores(ctx).await;
+        Ok(layers)
+    }
+
+    /// `Layers`, of versions in which it is a read like any other.
+    async fn layers_for_reading(&self, ctx: &Ctx) -> Go<Vec<Layer>> {
+        let store = self.reading_layer_store(ctx).await?;
+        self.ro_layer_stores(ctx).await;
+        self.start_reading(ctx, &store).await?;
+        let layers = ctx.get(&store.cache).await.layers;
+        self.stop_reading(ctx, &store).await;
         Ok(layers)
     }
 
@@ -422,19 +448,24 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
             self.unlock(ctx, &store.lockfile).await;
             return Err(Fail::layer_unknown());
         }
-        ctx.set(&Cell::global(format!("diff[{id}]")), &Some(store)).await;
+        ctx.set(&open_diff(id), &Some(store)).await;
         Ok(())
     }
 
     /// `Close` of the reader that `Diff` returned.
     async fn close_diff(&self, ctx: &Ctx, id: &str) -> Go<()> {
-        let open: Cell<Option<LayerStore>> = Cell::global(format!("diff[{id}]"));
+        let open = open_diff(id);
         let Some(store) = ctx.get(&open).await else {
             return Err(Fail(format!("no diff of {id} is open")));
         };
-        self.unlock(ctx, &store.lockfile).await;
+        self.end_diff(ctx, &store).await;
         ctx.set(&open, &None).await;
         Ok(())
+    }
+
+    /// The lock that `Diff` kept is given back.
+    async fn end_diff(&self, ctx: &Ctx, store: &LayerStore) {
+        self.stop_reading(ctx, store).await;
     }
 
     /// `Shutdown(false)`.

@@ -119,7 +119,7 @@ impl Acting<'_, '_> {
             Op::Mtime { file } => {
                 let inode = system.inode(file);
                 let time = self.shared.mtimes.get(&inode).ok_or_else(|| ModelError::NotTimed(file.clone()))?;
-                value(Value::Mtime(Mtime(*time)))
+                value(if *time == 0 { Value::Nil } else { Value::Mtime(Mtime(*time)) })
             }
             Op::Now => {
                 if branch == 1 {

@@ -116,9 +116,9 @@ fn run(ctx: Ctx, program: String) -> LocalFuture<Reply> {
                 }
                 "since" => {
                     let when: Instant = ctx.get(&Cell::global(name)).await;
-                    let touched: Mtime = ctx.mtime(&lock_path("a")).await;
+                    let touched: Option<Mtime> = ctx.mtime(&lock_path("a")).await;
                     let since: Cell<bool> = Cell::global(format!("{name}.touched"));
-                    ctx.set(&since, &touched.is_after(when)).await;
+                    ctx.set(&since, &touched.is_some_and(|touched| touched.is_after(when))).await;
                 }
                 "choose" => {
                     if ctx.choose(name.parse().unwrap_or(2)).await == 1 {

@@ -235,7 +235,7 @@ impl Actor {
                 let time = self.world.contents().shared.mtimes.get(&inode).copied();
                 self.record();
                 let Some(time) = time else { return self.cut(&format!("{file} is not named as timed")) };
-                value(Value::Mtime(Mtime(time)))
+                value(if time == 0 { Value::Nil } else { Value::Mtime(Mtime(time)) })
             }
             Op::Now => {
                 let time = self.world.contents().shared.clock + 1;

@@ -105,9 +105,7 @@ impl World {
         for (path, stamp) in system.stamped.iter().zip(0..) {
             shared.stamps.insert(system.inode(path), Stamp(stamp));
         }
-        for path in system.processes.iter().flat_map(|process| process.protocol.timed) {
-            shared.mtimes.insert(system.inode(&Path::new(*path)), shared.clock);
-        }
+        shared.start_times(system);
         let contents = Contents {
             locals: (0..system.processes.len()).map(|process| fresh(system, process)).collect(),
             stamps: u32::try_from(shared.stamps.len()).unwrap_or(u32::MAX),
