@@ -72,6 +72,18 @@ pub enum ModelError {
         /// Its name.
         process: String,
     },
+    /// An engine saw a violation that the machine does not repeat: one of the two is wrong.
+    #[error("{engine} saw {property} violated ({text}), and the model does not repeat it: {why}")]
+    Unrepeated {
+        /// The engine's name.
+        engine: &'static str,
+        /// The property.
+        property: Property,
+        /// What the engine says is wrong.
+        text: String,
+        /// What the machine says.
+        why: String,
+    },
     /// A step was asked for that is not possible.
     #[error("step {number} of the schedule is not possible: {why}")]
     Impossible {

@@ -105,9 +105,18 @@ fn what_loom_cannot_do_is_refused() {
     let mut system = d14("v1_24");
     let starvation = check(&system, &[Property::NoStarvationWeak], &LoomOptions::default());
     assert_eq!(starvation.unwrap_err(), Error::Property { engine: "loom", property: Property::NoStarvationWeak });
+    system.processes = vec![system.processes[0].clone(); 5];
+    let crowded = check(&system, &JUDGED, &LoomOptions::default());
+    let why = "loom cannot run this scenario: it has 5 threads, and loom has room for 4";
+    assert_eq!(crowded.unwrap_err().to_string(), why);
+}
+
+#[test]
+fn for_ever_is_bounded() {
+    let mut system = d14("v1_24");
     system.processes[0].threads[0].repeat = Repeat::Forever;
-    let endless = check(&system, &JUDGED, &LoomOptions::default());
-    assert_eq!(endless.unwrap_err().to_string(), "loom cannot run this scenario: P1 runs for ever");
+    let report = both(&system, &JUDGED, &LoomOptions::default());
+    assert_eq!(report.findings[0].verdict, Verdict::Bounded("`for ever` taken as 2 times".into()));
 }
 
 #[test]

@@ -140,6 +140,7 @@ fn beside(
             said.extend(judged.into_iter().map(|property| Said::Refused(property, why.clone())));
         }
         Err(side::Error::Learn(error)) => return Err(error.into()),
+        Err(side::Error::Model(error)) => return Err(error),
     }
     Ok(said)
 }

@@ -3,12 +3,19 @@
 //! They judge safety, on finite runs: [`judges`] says which properties. What an engine has no means for is an
 //! [`Error`], and every limit that it meets is in the verdict.
 
+mod driver;
+mod happens_before;
 pub mod loom;
+mod plan;
+mod quiet;
+mod replay;
+pub mod shuttle;
 
 use std::collections::BTreeMap;
 
 use crate::automaton::LearnError;
 use crate::property::Property;
+use crate::step::ModelError;
 use crate::verdict::{Extent, Finding};
 
 /// What an engine found.
@@ -21,6 +28,8 @@ pub struct Report {
     /// Of each violated property, the engine's own text for the schedule that shows it, if it has one: shuttle's is what
     /// `shuttle::replay` takes.
     pub own_schedules: BTreeMap<Property, String>,
+    /// Of a search by PCT: a bound on the probability that a bug of the depth asked for was missed.
+    pub miss_max: Option<f64>,
 }
 
 /// Why an engine does not run a system.
@@ -45,23 +54,15 @@ pub enum Error {
     /// A mistake of a protocol.
     #[error(transparent)]
     Learn(#[from] LearnError),
+    /// A limit of the model, or [`ModelError::Unrepeated`]: each violation is run again by the machine.
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
-/// Whether loom and shuttle judge `property` at all. Whether they can in a given system, `check` says.
+/// Whether loom and shuttle judge `property`: not what is judged on endless runs, and not the wish `parallel-reads`, for which
+/// it counts at which moment within a step a reader leaves. `no-deadlock` they judge where a finite run gets stuck.
 #[must_use]
 pub fn judges(property: Property) -> bool {
-    match property {
-        Property::Fresh
-        | Property::NoLostUpdate
-        | Property::NoPanic
-        | Property::NoDeadlock
-        | Property::NoDataRace
-        | Property::NoError
-        | Property::Exclusive => true,
-        Property::NoStarvationWeak
-        | Property::NoStarvationStrong
-        | Property::ParallelReads
-        | Property::CrashSafe
-        | Property::Ordered => false,
-    }
+    let endless = matches!(property, Property::NoStarvationWeak | Property::NoStarvationStrong);
+    !endless && property != Property::ParallelReads
 }

@@ -11,7 +11,7 @@ mod describe;
 mod graph;
 mod merge;
 mod moves;
-mod order;
+pub(crate) mod order;
 mod parts;
 mod retrace;
 mod scc;

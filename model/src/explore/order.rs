@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::op::Path;
 
 /// A cycle that the pair `first`, `second` closes among the pairs of locks taken one after the other.
-pub(super) fn cycle(orders: &BTreeMap<Path, BTreeSet<Path>>, first: &Path, second: &Path) -> Option<String> {
+pub(crate) fn cycle(orders: &BTreeMap<Path, BTreeSet<Path>>, first: &Path, second: &Path) -> Option<String> {
     let mut path = vec![second.clone()];
     let mut seen = BTreeSet::new();
     if !reaches(orders, second, first, &mut seen, &mut path) {

@@ -1,0 +1,108 @@
+//! loom and shuttle say of small systems what the explorer says.
+
+mod common;
+
+use common::{random, small};
+use lockproof_model::engine::loom::LoomOptions;
+use lockproof_model::engine::shuttle::{ShuttleOptions, Strategy};
+use lockproof_model::engine::{self, Error, Report};
+use lockproof_model::explore;
+use lockproof_model::property::Property;
+use lockproof_model::system::System;
+use lockproof_model::verdict::{Finding, Verdict};
+use lockproof_model::witness::validate;
+
+fn judged() -> Vec<Property> {
+    Property::ALL.into_iter().filter(|property| engine::judges(*property)).collect()
+}
+
+/// Says where an engine and the explorer disagree.
+fn disagreements(
+    name: &str,
+    engine: &str,
+    system: &System,
+    found: &Result<Report, Error>,
+    explored: &[Finding],
+) -> Vec<String> {
+    let report = match found {
+        Ok(report) => report,
+        Err(Error::Unsupported { .. }) => return Vec::new(),
+        Err(error) => return vec![format!("{name}, {engine}: {error}")],
+    };
+    let mut faults = Vec::new();
+    for (finding, explorer) in report.findings.iter().zip(explored) {
+        let disagree = match finding.verdict {
+            Verdict::Bounded(_) | Verdict::Sampled(_) | Verdict::Cut(_) => false,
+            _ => finding.verdict != explorer.verdict,
+        };
+        let detail = &finding.detail;
+        if disagree {
+            faults.push(format!(
+                "{name}, {engine}: {} is {:?}: {detail}; explorer: {:?} {}",
+                finding.property, finding.verdict, explorer.verdict, explorer.detail
+            ));
+        }
+        if let Err(fault) = validate(system, &judged(), finding, 10_000) {
+            faults.push(format!("{name}, {engine}: {}: {fault}", finding.property));
+        }
+    }
+    faults
+}
+
+/// What loom and shuttle's DFS make of a system, within a number of executions.
+fn both(system: &System, executions_max: u64) -> [Result<Report, Error>; 2] {
+    let loom =
+        LoomOptions { max_permutations: Some(executions_max), rounds: 1, max_branches: 3_000, ..Default::default() };
+    let strategy = Strategy::Dfs;
+    let dfs = ShuttleOptions { strategy, schedules: executions_max, rounds: 1, max_steps: 200, ..Default::default() };
+    [engine::loom::check(system, &judged(), &loom), engine::shuttle::check(system, &judged(), &dfs)]
+}
+
+/// Compares both with the explorer, and returns of each how many executions it took if it saw everything.
+fn compare(name: &str, system: &System, executions_max: u64, faults: &mut Vec<String>) -> [Option<u64>; 2] {
+    let explored = explore::check(system, &judged(), &explore::Options::default(), &|| false).unwrap().findings;
+    let reports = both(system, executions_max);
+    for (engine, report) in ["loom", "shuttle"].into_iter().zip(&reports) {
+        faults.extend(disagreements(name, engine, system, report, &explored));
+    }
+    reports.map(|report| {
+        let report = report.ok()?;
+        let decided = report.findings.iter().all(|finding| finding.verdict.is_decided());
+        decided.then_some(report.extent.executions)
+    })
+}
+
+/// How many systems each engine saw all of, and how many executions it took for these.
+fn sums(seen: &[[Option<u64>; 2]]) -> [(usize, u64); 2] {
+    [0, 1].map(|engine| {
+        let seen = seen.iter().filter_map(|executions| executions[engine]);
+        (seen.clone().count(), seen.sum())
+    })
+}
+
+#[test]
+fn on_tiny_systems() {
+    let (mut faults, mut seen) = (Vec::new(), Vec::new());
+    for (name, system) in small::tiny_systems().into_iter().chain(small::minis()) {
+        let executions = compare(name, &system, 1_000, &mut faults);
+        println!("{executions:?} {name}");
+        seen.push(executions);
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert_eq!(sums(&seen), [(0, 0), (0, 0)], "of {} systems", seen.len());
+}
+
+/// Choices, kills, restarts, times, goroutines: whatever the phrases of the random programs come to.
+#[test]
+fn on_random_systems() {
+    let mut rng = random::rng(random::seed());
+    let (mut faults, mut seen) = (Vec::new(), Vec::new());
+    for _ in 0..150 {
+        let (name, system) = random::system(&mut rng);
+        seen.push(compare(&name, &system, 200, &mut faults));
+    }
+    let [loom, shuttle] = sums(&seen);
+    println!("loom saw all of {loom:?}, shuttle of {shuttle:?} systems and executions");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(loom.0 > 20 && shuttle.0 > 50, "most systems were too large to be compared");
+}
