@@ -55,6 +55,14 @@ pub(crate) enum CliError {
         /// The engine that knows it.
         engine: &'static str,
     },
+    /// An option that the strategy has no use for.
+    #[error("`{option}` means nothing to `--strategy {strategy}`")]
+    OptionOfStrategy {
+        /// The option.
+        option: String,
+        /// The strategy.
+        strategy: &'static str,
+    },
     /// The engines that were asked for judge nothing of what was asked.
     #[error("nothing was judged: {why}")]
     #[diagnostic(help("`--engine explore` judges every property of every scenario"))]
@@ -118,6 +126,7 @@ impl CliError {
             | CliError::SameName { .. }
             | CliError::Nothing { .. }
             | CliError::OptionOfEngine { .. }
+            | CliError::OptionOfStrategy { .. }
             | CliError::Supervise(_)
             | CliError::Create { .. }
             | CliError::Refused { .. } => WRONG_USE,

@@ -113,6 +113,7 @@ impl Job<'_> {
             as_expected: is_as_expected(expected, &finding.verdict),
             strategy: judged.strategy.clone(),
             seed: judged.seed,
+            missed_max: judged.bug_missed_max,
             own_schedule: judged.own_schedule.clone(),
             remarks: self.scenario.cites.iter().filter(|cite| remark(cite).is_some()).cloned().collect(),
             ..row

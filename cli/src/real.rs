@@ -44,6 +44,7 @@ pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option
         schedules: 1,
         strategy: None,
         seed: None,
+        missed_max: None,
         own_schedule: None,
         seconds: started.elapsed().as_secs_f64(),
         detail,

@@ -7,6 +7,7 @@ use lockproof_reports::Row;
 use lockproof_reports::columns::{Detail, columns};
 use lockproof_scenarios::remark;
 
+use crate::engine::Engine;
 use crate::job::Checked;
 use crate::output::Output;
 
@@ -35,7 +36,7 @@ fn question(row: &Row) -> (&str, &str, Property) {
 fn drawn(text: &mut String, checked: &Checked, verbose: bool, output: &Output) {
     let row = &checked.row;
     let Some(trace) = &checked.trace else { return };
-    let by = if row.engine == "explore" { String::new() } else { format!(", found by {}", row.engine) };
+    let by = if row.engine == Engine::Explore.name() { String::new() } else { format!(", found by {}", engine(row)) };
     let _ = writeln!(text, "{} under {}: {} {}{by}", row.scenario, row.protocol, row.property, row.verdict.name());
     if !row.detail.is_empty() {
         output.wrap(text, "", &row.detail);
@@ -54,8 +55,15 @@ fn named(text: &mut String, checked: &Checked, first: &Checked, output: &Output)
     }
     let what = if row.detail == same.detail || row.detail.is_empty() { "" } else { &row.detail };
     let gap = if what.is_empty() { "" } else { ": " };
-    output.wrap(text, "  ", &format!("{} finds it in another schedule{gap}{what}", row.engine));
+    output.wrap(text, "  ", &format!("{} finds it in another schedule{gap}{what}", engine(row)));
     commands(text, checked);
+}
+
+/// The engine, and how it chose its schedules: `shuttle (pct of depth 3, seed 1)`.
+fn engine(row: &Row) -> String {
+    let seed = row.seed.map(|seed| format!("seed {seed}"));
+    let how: Vec<String> = row.strategy.clone().into_iter().chain(seed).collect();
+    if how.is_empty() { row.engine.clone() } else { format!("{} ({})", row.engine, how.join(", ")) }
 }
 
 /// What runs it again.

@@ -5,19 +5,24 @@ mod common;
 use common::{json, lockproof, says, stderr, stdout, steady};
 use serde_json::Value;
 
+/// Of the protocols, those that the discussion was about.
+const DISCUSSED: [&str; 6] = ["-p", "v1_24", "-p", "pr_473", "-p", "one_way_upgrade"];
+
 fn verdicts(report: &Value) -> impl Iterator<Item = &Value> {
     report["verdicts"].as_array().expect("an array").iter()
 }
 
 #[test]
 fn the_stale_read_of_the_discussion_by_all_engines() {
-    let text = says(&["check", "stale-ro-cache-after-rw-write", "--engine", "all", "--quiet"], 0);
+    let check = ["check", "stale-ro-cache-after-rw-write", "--engine", "all", "--quiet"];
+    let text = says(&[&check[..], &DISCUSSED].concat(), 0);
     insta::assert_snapshot!(steady(&text));
 }
 
 #[test]
 fn the_data_race_of_the_discussion_by_all_engines() {
-    let text = says(&["check", "graphlock-scope-race", "--engine", "all", "--quiet", "--no-real"], 0);
+    let check = ["check", "graphlock-scope-race", "--engine", "all", "--quiet"];
+    let text = says(&[&check[..], &DISCUSSED].concat(), 0);
     insta::assert_snapshot!(steady(&text));
 }
 
@@ -84,14 +89,51 @@ fn engines_that_have_no_means_are_named_with_the_reason() {
 fn an_option_of_an_engine_that_was_not_asked_for_is_wrong_use() {
     for (options, named) in [
         (["--preemption-bound", "2"], "`--preemption-bound 2` is an option of loom"),
+        (["--engine=loom,explore", "--seed=7"], "`--seed 7` is an option of shuttle"),
+        (["--rounds", "3"], "`--rounds 3` is an option of loom"),
         (["--engine=loom", "--exact"], "`--exact` is an option of explore"),
         (["--preemption-bound", "two"], "a whole number, such as 2, or `none`"),
-        (["--engine", "spin"], "possible values: explore, loom"),
+        (["--engine", "spin"], "possible values: explore, loom, shuttle, all"),
     ] {
         let output = lockproof(&[&["check", "abba-layer-locks"], &options[..]].concat());
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{options:?}");
         assert!(stderr(&output).contains(named), "{}", stderr(&output));
     }
+}
+
+/// The same seed draws the same schedules, another one others; what was found can be run again, and shuttle's own text of
+/// it is kept.
+#[test]
+fn a_seed_of_shuttle_repeats_what_it_found() {
+    let check = ["check", "sibling-consumes-the-change", "-p", "pr_473", "--engine", "shuttle", "--no-real"];
+    let found = |seed: &str| json(&[&check[..], &["--strategy", "random", "--seed", seed]].concat(), 0);
+    let (first, again, other) = (found("7"), found("7"), found("8"));
+    let what = |report: &Value| {
+        let row = &report["verdicts"][0];
+        (row["verdict"].clone(), row["schedule"].clone(), row["own_schedule"].clone(), row["schedules"].clone())
+    };
+    assert_eq!(what(&first), what(&again));
+    assert_ne!(what(&first), what(&other));
+    let row = &first["verdicts"][0];
+    assert_eq!((&row["verdict"], &row["strategy"], &row["seed"]), (&"violated".into(), &"random".into(), &7.into()));
+    let own = row["own_schedule"].as_str().expect("shuttle's own text");
+    let text = says(&[&check[..], &["--strategy", "random", "--seed", "7"]].concat(), 0);
+    assert!(text.contains("fresh violated, found by shuttle (random, seed 7)\n"), "{text}");
+    assert!(text.contains(&format!("  the schedule in the writing of shuttle: {own}\n")), "{text}");
+    let schedule = row["schedule"].as_str().expect("a schedule");
+    let replay = ["replay", "sibling-consumes-the-change", "-p", "pr_473", "--schedule", schedule];
+    assert!(says(&replay, 0).contains("\n✗ fresh: "), "{}", says(&replay, 0));
+}
+
+#[test]
+fn a_sample_says_what_it_rests_on() {
+    let check = ["check", "stale-ro-cache-after-rw-write", "-p", "v1_24", "--engine", "shuttle", "--schedules", "20"];
+    let text = says(&[&check[..], &["--depth", "2"]].concat(), 0).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("~ sampled") && text.contains("20 schedules, pct of depth 2, seed 1"), "{text}");
+    assert!(text.contains("1 left open") && !text.contains('✓'), "{text}");
+    let output = lockproof(&[&check[..], &["--strategy", "random", "--depth", "2"]].concat());
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("`--depth 2` means nothing to `--strategy random`"), "{}", stderr(&output));
 }
 
 /// A wrong expectation makes one engine's answer unexpected, not a contradiction: both give the same.

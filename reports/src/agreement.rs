@@ -107,7 +107,7 @@ pub fn engines(verdicts: &Verdicts) -> Vec<&str> {
     engines
 }
 
-/// What was asked, in the order in which it was first answered.
+/// What was asked: scenario by scenario, property by property, in the order in which each was first answered.
 #[must_use]
 pub fn questions(verdicts: &Verdicts) -> Vec<Question<'_>> {
     let mut questions = Questions::default();
@@ -117,7 +117,7 @@ pub fn questions(verdicts: &Verdicts) -> Vec<Question<'_>> {
     for refusal in &verdicts.refused {
         questions.about(&refusal.scenario, &refusal.protocol, refusal.property).refused.push(refusal);
     }
-    questions.all
+    questions.in_order()
 }
 
 /// Questions, and where each of them is.
@@ -135,6 +135,19 @@ impl<'a> Questions<'a> {
             self.all.push(Question { scenario, protocol, property, rows: Vec::new(), refused: Vec::new() });
         }
         &mut self.all[place]
+    }
+
+    fn in_order(mut self) -> Vec<Question<'a>> {
+        let mut scenarios = HashMap::new();
+        let mut properties = HashMap::new();
+        for (place, question) in self.all.iter().enumerate() {
+            scenarios.entry(question.scenario).or_insert(place);
+            properties.entry((question.scenario, question.property)).or_insert(place);
+        }
+        self.all.sort_by_key(|question| {
+            (scenarios[question.scenario], properties[&(question.scenario, question.property)])
+        });
+        self.all
     }
 }
 

@@ -65,6 +65,8 @@ struct Entry<'a> {
     seconds: f64,
     strategy: Option<&'a str>,
     seed: Option<u64>,
+    /// Of a sample: at most so probably a mistake of the depth that was looked for was missed.
+    missed_max: Option<f64>,
     schedule: Option<&'a str>,
     /// The schedule in the engine's own writing, of an engine that has one.
     own_schedule: Option<&'a str>,
@@ -120,6 +122,7 @@ impl<'a> Entry<'a> {
             seconds: row.seconds,
             strategy: row.strategy.as_deref(),
             seed: row.seed,
+            missed_max: row.missed_max,
             schedule: row.schedule.as_deref(),
             own_schedule: row.own_schedule.as_deref(),
             found_by: row.found_by.as_deref(),
@@ -183,6 +186,7 @@ mod tests {
               "seconds": 0.125,
               "strategy": null,
               "seed": null,
+              "missed_max": null,
               "schedule": "lk1:A41-5d0a7f11",
               "own_schedule": null,
               "found_by": null,
@@ -206,6 +210,7 @@ mod tests {
               "seconds": 0.125,
               "strategy": null,
               "seed": null,
+              "missed_max": null,
               "schedule": null,
               "own_schedule": null,
               "found_by": null,

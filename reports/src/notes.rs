@@ -63,14 +63,14 @@ pub(crate) fn write(out: &mut String, verdicts: &Verdicts, style: Style) {
         notes.unexpected(row);
     }
     let limited = verdicts.rows.iter().filter(|row| row.as_expected && row.limit().is_some());
-    for group in groups(limited, |row| (&row.engine, row.limit(), row.verdict.name())) {
+    for group in groups(limited, |row| (&row.engine, row.verdict.name(), in_short(row))) {
         let first = group[0];
-        let said = format!("{}, {}", first.verdict.name(), first.limit().unwrap_or_default());
         let about = match group.len() {
             1 => subject(first),
             _ => about(&first.engine, &group, |row| &row.scenario),
         };
-        notes.note(Tone::Doubt, symbol(&first.verdict), &format!("{about}: {said}"));
+        let text = format!("{about}: {}, {}", first.verdict.name(), common_limit(&group));
+        notes.note(Tone::Doubt, symbol(&first.verdict), &text);
     }
     for group in groups(verdicts.refused.iter(), |refusal: &Refusal| (&refusal.engine, &refusal.why)) {
         let about = about(&group[0].engine, &group, |refusal| &refusal.scenario);
@@ -78,6 +78,28 @@ pub(crate) fn write(out: &mut String, verdicts: &Verdicts, style: Style) {
     }
     if out.len() > begin {
         out.push('\n');
+    }
+}
+
+/// The limit without what else is known of it.
+fn in_short(row: &Row) -> &str {
+    let limit = row.limit().unwrap_or_default();
+    limit.split_once("; ").map_or(limit, |(short, _)| short)
+}
+
+/// The limit of all of them: in full where it is the same, else what it has in common; of samples also how good they are.
+fn common_limit(group: &[&Row]) -> String {
+    let full = group[0].limit().unwrap_or_default();
+    if group.iter().all(|row| row.limit() == Some(full)) {
+        return full.to_owned();
+    }
+    let short = in_short(group[0]);
+    let missed = || group.iter().filter_map(|row| row.missed_max);
+    match (missed().reduce(f64::min), missed().reduce(f64::max)) {
+        (Some(least), Some(most)) => {
+            format!("{short}; a mistake of that depth is missed with p ≤ {least:.3} to {most:.3}")
+        }
+        _ => format!("{short}; more in --format json"),
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Row {
     pub strategy: Option<String>,
     /// The seed that random schedules came from.
     pub seed: Option<u64>,
+    /// Of a sample: at most so probably a mistake of the depth that was looked for was missed.
+    pub missed_max: Option<f64>,
     /// The schedule that shows it, if there is one.
     pub schedule: Option<String>,
     /// The same in the engine's own writing, if it has one.
@@ -99,6 +101,7 @@ impl Row {
             seconds,
             strategy: None,
             seed: None,
+            missed_max: None,
             schedule: finding.trace.as_ref().map(Trace::schedule).map(|schedule| schedule.to_string()),
             own_schedule: None,
             found_by: None,

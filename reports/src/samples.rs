@@ -23,6 +23,7 @@ pub(crate) fn row(scenario: &str, property: Property, protocol: &str, verdict: V
         seconds: 0.125,
         strategy: None,
         seed: None,
+        missed_max: None,
         schedule,
         own_schedule: None,
         found_by: None,

@@ -48,8 +48,21 @@ pub(crate) enum Choice {
     Explore,
     /// loom: every interleaving, execution by execution.
     Loom,
+    /// shuttle: schedules drawn at random.
+    Shuttle,
     /// All of them, side by side.
     All,
+}
+
+/// In which order shuttle lets threads step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StrategyName {
+    /// Each step by a thread drawn from those that can take one.
+    Random,
+    /// Random priorities that change at random points, which finds a mistake of `--depth` with a known probability.
+    Pct,
+    /// Every schedule, depth first.
+    Dfs,
 }
 
 /// How scenarios are run. What an option does not say is as the engine has it.
@@ -89,6 +102,21 @@ pub(crate) struct EngineArgs {
     /// Give a search up after so many executions [default: 500].
     #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Loom")]
     pub(crate) permutations_max: Option<u64>,
+    /// How schedules are chosen [default: pct].
+    #[arg(long, value_enum, value_name = "STRATEGY", help_heading = "Shuttle")]
+    pub(crate) strategy: Option<StrategyName>,
+    /// How many ordering constraints a mistake may need that pct looks for [default: 3].
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Shuttle")]
+    pub(crate) depth: Option<u8>,
+    /// How many schedules are drawn; of dfs, the most [default: 100].
+    #[arg(long, value_name = "N", value_parser = units::count, help_heading = "Shuttle")]
+    pub(crate) schedules: Option<u64>,
+    /// The seed that schedules are drawn from: the same one draws the same ones [default: 1].
+    #[arg(long, value_name = "S", help_heading = "Shuttle")]
+    pub(crate) seed: Option<u64>,
+    /// How often loom and shuttle run what runs for ever [default: 2].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Engines")]
+    pub(crate) rounds: Option<u32>,
 }
 
 impl EngineArgs {
@@ -97,29 +125,39 @@ impl EngineArgs {
         let is_chosen = |engine: &Engine| match engine {
             Engine::Explore => self.engine.is_empty() || self.engine.contains(&Choice::Explore),
             Engine::Loom => self.engine.contains(&Choice::Loom),
+            Engine::Shuttle => self.engine.contains(&Choice::Shuttle),
         };
         let all = self.engine.contains(&Choice::All);
         Engine::ALL.into_iter().filter(|engine| all || is_chosen(engine)).collect()
     }
 
-    /// Each option that is given and of use to one engine alone, with its value as it is typed.
-    fn options(&self) -> Vec<(Engine, String)> {
-        use Engine::{Explore, Loom};
+    /// Each option that is given and is not for every engine, as it is typed, and the engines that it is for.
+    fn options(&self) -> Vec<(&'static [Engine], String)> {
+        const EXPLORE: &[Engine] = &[Engine::Explore];
+        const LOOM: &[Engine] = &[Engine::Loom];
+        const SHUTTLE: &[Engine] = &[Engine::Shuttle];
+        const BOTH: &[Engine] = &[Engine::Loom, Engine::Shuttle];
         let flag = |option: &str, given: bool| given.then(|| option.to_owned());
         let with = |option: &str, value: Option<String>| value.map(|value| format!("{option} {value}"));
         let number = |option: &str, value: Option<u64>| with(option, value.map(|value| value.to_string()));
+        let strategy = self.strategy.and_then(|strategy| Some(strategy.to_possible_value()?.get_name().to_owned()));
         let options = [
-            (Explore, flag("--exact", self.exact)),
-            (Explore, flag("--fingerprint", self.fingerprint)),
-            (Explore, flag("--no-symmetry", self.no_symmetry)),
-            (Explore, flag("--no-partial-order", self.no_partial_order)),
-            (Explore, flag("--no-merge", self.no_merge)),
-            (Explore, number("--states-max", self.states_max)),
-            (Explore, with("--memory-max", self.memory_max.map(|bytes| format!("{bytes}B")))),
-            (Loom, with("--preemption-bound", self.preemption_bound.map(|bound| bound.to_string()))),
-            (Loom, number("--permutations-max", self.permutations_max)),
+            (EXPLORE, flag("--exact", self.exact)),
+            (EXPLORE, flag("--fingerprint", self.fingerprint)),
+            (EXPLORE, flag("--no-symmetry", self.no_symmetry)),
+            (EXPLORE, flag("--no-partial-order", self.no_partial_order)),
+            (EXPLORE, flag("--no-merge", self.no_merge)),
+            (EXPLORE, number("--states-max", self.states_max)),
+            (EXPLORE, with("--memory-max", self.memory_max.map(|bytes| format!("{bytes}B")))),
+            (LOOM, with("--preemption-bound", self.preemption_bound.map(|bound| bound.to_string()))),
+            (LOOM, number("--permutations-max", self.permutations_max)),
+            (SHUTTLE, with("--strategy", strategy)),
+            (SHUTTLE, number("--depth", self.depth.map(u64::from))),
+            (SHUTTLE, number("--schedules", self.schedules)),
+            (SHUTTLE, number("--seed", self.seed)),
+            (BOTH, number("--rounds", self.rounds.map(u64::from))),
         ];
-        options.into_iter().filter_map(|(engine, option)| Some((engine, option?))).collect()
+        options.into_iter().filter_map(|(engines, option)| Some((engines, option?))).collect()
     }
 
     /// The options on which verdicts depend, as they are typed.
@@ -130,11 +168,24 @@ impl EngineArgs {
     }
 
     /// # Errors
-    /// An option of an engine that was not asked for: it would be ignored.
+    /// An option that would be ignored: of an engine that was not asked for, or of another strategy.
     pub(crate) fn refuse_what_is_ignored(&self) -> Result<(), CliError> {
         let chosen = self.chosen();
-        match self.options().into_iter().find(|(engine, _)| !chosen.contains(engine)) {
-            Some((engine, option)) => Err(CliError::OptionOfEngine { option, engine: engine.name() }),
+        let is_ignored = |engines: &[Engine]| !engines.iter().any(|engine| chosen.contains(engine));
+        if let Some((engines, option)) = self.options().into_iter().find(|(engines, _)| is_ignored(engines)) {
+            return Err(CliError::OptionOfEngine { option, engine: engines[0].name() });
+        }
+        let ignored = match self.strategy {
+            Some(StrategyName::Random) => self.depth.map(|depth| (format!("--depth {depth}"), "random")),
+            Some(StrategyName::Dfs) => {
+                let seed = self.seed.map(|seed| format!("--seed {seed}"));
+                let depth = self.depth.map(|depth| format!("--depth {depth}"));
+                seed.or(depth).map(|option| (option, "dfs"))
+            }
+            Some(StrategyName::Pct) | None => None,
+        };
+        match ignored {
+            Some((option, strategy)) => Err(CliError::OptionOfStrategy { option, strategy }),
             None => Ok(()),
         }
     }
@@ -159,8 +210,13 @@ mod tests {
             memory_max: Some(2 << 30),
             preemption_bound: "none".parse().ok(),
             time_max: Some(Duration::from_secs(3)),
+            strategy: Some(StrategyName::Random),
+            seed: Some(7),
             ..EngineArgs::default()
         };
-        assert_eq!(args.to_repeat(), "--no-merge --memory-max 2147483648B --preemption-bound none --time-max 3000ms");
+        assert_eq!(
+            args.to_repeat(),
+            "--no-merge --memory-max 2147483648B --preemption-bound none --strategy random --seed 7 --time-max 3000ms"
+        );
     }
 }

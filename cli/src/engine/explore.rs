@@ -48,6 +48,7 @@ impl Limits {
                     extent: report.extent,
                     seconds,
                     missed_max: report.collision_max,
+                    bug_missed_max: None,
                     strategy: None,
                     seed: None,
                     own_schedule: None,

@@ -34,6 +34,7 @@ impl Limits {
             },
             max_permutations: Some(args.permutations_max.unwrap_or(PERMUTATIONS_MAX)),
             max_duration: args.time_max,
+            rounds: args.rounds.unwrap_or(LoomOptions::default().rounds),
             ..LoomOptions::default()
         };
         Self { options, deepens: args.preemption_bound.is_none() }
