@@ -22,6 +22,7 @@ Examples:
   lockproof show stale-ro-cache-after-rw-write    what a scenario is about
   lockproof replay abba-layer-locks -p per_layer_locks --schedule lk1:…
   lockproof stress writer-starvation -p v1_24 --for 10s --again
+  lockproof fuzz --for 30m --corpus corpus        random scenarios, on which every engine checks the others
 
 Exit status: 0 all as expected, 1 something unexpected, 2 wrong use.";
 
@@ -91,6 +92,17 @@ Examples:
   lockproof doctor
 
 Exit status: 0 all that `trace` needs works here, 1 something does not.";
+const FUZZ: &str = "\
+Examples:
+  lockproof fuzz --for 30m --corpus corpus            go on with the random scenarios of seed 1
+  lockproof fuzz --for 8h --seed 7 --corpus corpus    other scenarios, the same corpus
+  lockproof fuzz abba-layer-locks                     one scenario: do all engines agree
+  lockproof fuzz corpus/failures/random-….toml        see a failure again
+
+The explorer, with its reductions and without, the plain explorer and loom say whether each property holds. Where two of
+them disagree, a mistake of ours is found: the scenario is made as small as it still shows it, and saved in
+DIR/failures. It stays a failure until all agree. A run that was killed, at any moment, is gone on with by the next one.
+Exit status: 0 nothing found, 1 engines disagree, 2 wrong use.";
 
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
@@ -131,6 +143,9 @@ pub(crate) enum Command {
     /// Say what works on this machine.
     #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),
+    /// Let every engine check the others, on random scenarios or on those that are named.
+    #[command(after_help = FUZZ)]
+    Fuzz(FuzzArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -377,6 +392,25 @@ pub(crate) struct DoctorArgs {
     /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FuzzArgs {
+    /// Names of built-in scenarios, or files, instead of random ones.
+    #[arg(value_name = "SCENARIO|FILE", conflicts_with_all = ["duration", "seed", "corpus", "jobs"])]
+    pub(crate) scenarios: Vec<String>,
+    /// How long: 10m, 8h.
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = units::duration)]
+    pub(crate) duration: Duration,
+    /// Where the scenarios are drawn from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// The folder that keeps what was found, and how far each seed is; it is made if there is none.
+    #[arg(long, value_name = "DIR", required_unless_present = "scenarios")]
+    pub(crate) corpus: Option<PathBuf>,
+    /// How many scenarios are compared side by side; as a rule one for each core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
 }
 
 #[cfg(test)]

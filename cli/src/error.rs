@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lockproof_fuzz::corpus::CorpusError;
 use lockproof_harness::HarnessError;
 use lockproof_harness::library::BuildError;
 use lockproof_model::step::ModelError;
@@ -105,6 +106,12 @@ pub(crate) enum CliError {
         /// What the system said.
         source: io::Error,
     },
+    /// A folder that is no corpus of a fuzzing campaign, or the one of another campaign that runs.
+    #[error("failed to open the corpus")]
+    CorpusOpen(#[source] CorpusError),
+    /// A corpus that could be opened, and can no longer be read or written.
+    #[error("failed to go on with the corpus")]
+    Corpus(#[source] CorpusError),
     /// Stdout is gone.
     #[error("failed to write to stdout")]
     Write(#[source] io::Error),
@@ -120,6 +127,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             CliError::UnknownScenario { .. }
+            | CliError::CorpusOpen(_)
             | CliError::NoStore
             | CliError::Driver(_)
             | CliError::Scenario(_)
@@ -135,6 +143,7 @@ impl CliError {
             | CliError::Schedule(_)
             | CliError::Model { .. }
             | CliError::Real(_)
+            | CliError::Corpus(_)
             | CliError::Write(_) => UNEXPECTED,
         }
     }

@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod engine;
 mod error;
+mod fuzz;
 mod job;
 mod list;
 mod output;
@@ -19,6 +20,7 @@ mod replay;
 mod rerun;
 mod select;
 mod stress;
+mod ticker;
 mod trace;
 mod units;
 mod witness;
@@ -63,6 +65,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Show(args) => list::show(&args, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Stress(args) => stress::run(&args, output),
+        Command::Fuzz(args) => fuzz::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);

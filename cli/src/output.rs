@@ -80,6 +80,11 @@ impl Output {
         }
     }
 
+    /// Says something on stderr beside what was asked for; there is nobody to tell if that fails.
+    pub(crate) fn tell(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
     /// Prints an error to stderr; there is nobody to tell if that fails.
     pub(crate) fn error(&self, error: CliError) {
         let _ = writeln!(io::stderr().lock(), "{:?}", miette::Report::new(error));

@@ -9,7 +9,7 @@
 //! cut back to the first such request of that loop in the call, which is answered with the newest values, so that a
 //! finished round leaves no trace and the node of an earlier round comes back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -27,6 +27,8 @@ pub struct NodeId(pub u32);
 
 /// The most outcomes that a call may have between two visits of a loop's top.
 const OUTCOMES_MAX: usize = 5_000;
+/// So many calls stand where they were learned last, and can go on from there.
+const STANDING_MAX: usize = 8;
 /// One node in so many is learned twice, to notice a call that is no function of its outcomes.
 const SAMPLE: usize = 16;
 
@@ -84,6 +86,8 @@ pub struct Node {
     /// The times among its outcomes, as ranks.
     pub times: BTreeSet<u64>,
     parent: Option<(NodeId, Outcome)>,
+    /// How many outcomes there were.
+    length: usize,
     /// The tops of loops that were passed, each with the node that asked for it first.
     loops: Arc<Vec<(String, NodeId)>>,
 }
@@ -104,6 +108,8 @@ pub struct Automaton {
     roots: FxHashMap<(&'static str, Call), Edge>,
     raw: FxHashMap<(NodeId, Outcome), NodeId>,
     edges: FxHashMap<(NodeId, Outcome), Edge>,
+    /// Calls that stand at a node: what comes after it is learned without running the call again from its start.
+    standing: VecDeque<(NodeId, Task)>,
 }
 
 impl Automaton {
@@ -235,17 +241,27 @@ impl Automaton {
         parent: Option<(NodeId, Outcome)>,
         loops: Arc<Vec<(String, NodeId)>>,
     ) -> Result<NodeId, LearnError> {
-        let mut outcomes = Vec::new();
-        if let Some((parent, outcome)) = &parent {
-            outcomes = self.outcomes(*parent);
-            outcomes.push(outcome.clone());
-        }
-        if outcomes.len() > OUTCOMES_MAX {
+        let length = parent.as_ref().map_or(0, |(parent, _)| self.node(*parent).length + 1);
+        if length > OUTCOMES_MAX {
             return Err(LearnError::Endless { protocol: entry.name, call: call.to_string() });
         }
-        let request = run(entry, call, &outcomes)?;
+        let outcomes = |this: &Self| -> Vec<Outcome> {
+            let Some((parent, outcome)) = &parent else { return Vec::new() };
+            let mut outcomes = this.outcomes(*parent);
+            outcomes.push(outcome.clone());
+            outcomes
+        };
+        let stands = |at: &(NodeId, Task)| parent.as_ref().is_some_and(|(parent, _)| at.0 == *parent);
+        let standing = self.standing.iter().position(stands).and_then(|at| self.standing.remove(at));
+        let (task, request) = match (standing, &parent) {
+            (Some((_, mut task)), Some((_, outcome))) => {
+                let request = task.resume(Some(outcome.clone())).map_err(|error| failed(entry, call, error))?;
+                (task, request)
+            }
+            _ => run(entry, call, &outcomes(self))?,
+        };
         if self.nodes.len().is_multiple_of(SAMPLE) {
-            let again = run(entry, call, &outcomes)?;
+            let (_, again) = run(entry, call, &outcomes(self))?;
             if again != request {
                 return Err(LearnError::HiddenState {
                     protocol: entry.name,
@@ -267,7 +283,11 @@ impl Automaton {
             }
         }
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
-        self.nodes.push(Node { entry, call: Arc::clone(call), request, stamps, objects, times, parent, loops });
+        if matches!(request, Request::Op(_)) {
+            self.standing.truncate(STANDING_MAX - 1);
+            self.standing.push_front((id, task));
+        }
+        self.nodes.push(Node { entry, call: Arc::clone(call), request, stamps, objects, times, parent, length, loops });
         Ok(id)
     }
 }
@@ -301,12 +321,17 @@ pub fn stamps_in(value: &Value, into: &mut BTreeSet<Stamp>) {
     });
 }
 
-fn run(entry: Entry, call: &Arc<Call>, outcomes: &[Outcome]) -> Result<Request, LearnError> {
-    let failed = |error| LearnError::Protocol { protocol: entry.name, call: call.to_string(), error };
+fn failed(entry: Entry, call: &Call, error: ProtocolError) -> LearnError {
+    LearnError::Protocol { protocol: entry.name, call: call.to_string(), error }
+}
+
+/// Runs a call from its start with these outcomes, and returns what it asks for then.
+fn run(entry: Entry, call: &Arc<Call>, outcomes: &[Outcome]) -> Result<(Task, Request), LearnError> {
+    let failed = |error| failed(entry, call, error);
     let mut task = Task::new(entry.start, (**call).clone());
     let mut request = task.resume(None).map_err(failed)?;
     for outcome in outcomes {
         request = task.resume(Some(outcome.clone())).map_err(failed)?;
     }
-    Ok(request)
+    Ok((task, request))
 }
