@@ -92,6 +92,14 @@ Examples:
 
 Exit status: 0 all that `trace` needs works here, 1 something does not.";
 
+const EXPORT: &str = "\
+Examples:
+  lockproof export abba-layer-locks -p per_layer_locks --to promela -o abba.pml
+  spin -a -DNO_DEADLOCK abba.pml && gcc -O2 -DSAFETY -o pan pan.c && ./pan -E
+
+The head of the text says how each property is judged, and which are not.
+Exit status: 0 it is written, 2 the scenario has something that cannot be exported.";
+
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
 #[command(name = "lockproof", version, after_help = EXAMPLES, propagate_version = true)]
@@ -131,6 +139,9 @@ pub(crate) enum Command {
     /// Say what works on this machine.
     #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),
+    /// Write a scenario in the language of another model checker, as a second opinion.
+    #[command(after_help = EXPORT)]
+    Export(ExportArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -377,6 +388,29 @@ pub(crate) struct DoctorArgs {
     /// How to show it.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+/// The languages of other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// For SPIN.
+    Promela,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The name of a built-in scenario, or a file.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: String,
+    /// The protocol that the processes speak.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: String,
+    /// The language.
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub(crate) to: Language,
+    /// Write into this file instead of stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[cfg(test)]

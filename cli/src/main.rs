@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod engine;
 mod error;
+mod export;
 mod job;
 mod list;
 mod output;
@@ -63,6 +64,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Show(args) => list::show(&args, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Stress(args) => stress::run(&args, output),
+        Command::Export(args) => export::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);
