@@ -95,7 +95,7 @@ Exit status: 0 all that `trace` needs works here, 1 something does not.";
 const EXPORT: &str = "\
 Examples:
   lockproof export abba-layer-locks -p per_layer_locks --to promela -o abba.pml
-  spin -a -DNO_DEADLOCK abba.pml && gcc -O2 -DSAFETY -o pan pan.c && ./pan -E
+  spin -a -DNO_DEADLOCK abba.pml && gcc -DSAFETY -o pan pan.c && ./pan -E
 
 The head of the text says how each property is judged, and which are not.
 Exit status: 0 it is written, 2 the scenario has something that cannot be exported.";

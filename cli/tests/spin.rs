@@ -110,11 +110,11 @@ fn spin_counts_the_same_states() {
     if !is_there() {
         return;
     }
-    for (name, protocol, expected) in [
-        ("stale-ro-cache-after-rw-write", "pr_473", 431),
-        ("graphlock-scope-race", "v1_24", 196),
-        ("nested-rlock-pending-writer", "v1_24", 1_239),
-        ("abba-layer-locks", "per_layer_locks", 142_682),
+    for (name, protocol) in [
+        ("stale-ro-cache-after-rw-write", "pr_473"),
+        ("graphlock-scope-race", "v1_24"),
+        ("nested-rlock-pending-writer", "v1_24"),
+        ("abba-layer-locks", "per_layer_locks"),
     ] {
         let system = system(name, protocol);
         let options =
@@ -123,7 +123,7 @@ fn spin_counts_the_same_states() {
         let text = promela(&system, name).expect("it can be exported");
         // SPIN has two states more: before and after `init` sets the store up.
         let found = spin(&text, &[], "-O0", None);
-        assert_eq!((report.extent.states, found.states, found.violated), (expected, expected + 2, false), "{name}");
+        assert_eq!((found.states, found.violated), (report.extent.states + 2, false), "{name}");
     }
 }
 
@@ -195,7 +195,7 @@ fn spin_and_the_explorer_side_by_side() {
                 let mut names: Vec<&str> =
                     group.iter().filter_map(|property| macro_of(&system, *property).ok()).collect();
                 names.push("MERGE");
-                let found = spin(&text, &names, "-O2", None);
+                let found = spin(&text, &names, "-O0", None);
                 let title: Vec<&str> = group.iter().map(|property| property.name()).collect();
                 println!(
                     "{:32} {:16} {:45} {:8} | {states:9} {ours:7.3} | {:9} {:7.3} | {:6.1}",

@@ -154,7 +154,10 @@ impl Layout {
                 }
             }
             Op::Spawn { .. } | Op::Join { .. } => {
-                features.insert("goroutines, which Promela's processes could be but not as freely numbered".into());
+                features.insert(
+                    "goroutines: Promela's processes end in the order in which they were started, the last first"
+                        .into(),
+                );
             }
             _ => {}
         }

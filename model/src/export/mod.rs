@@ -6,9 +6,14 @@
 //! outcome that our explorer did not see while it learned is a failing assertion, so a state that it missed is one that
 //! SPIN stops at.
 
+mod edge;
+mod judges;
 mod layout;
 mod node;
 mod promela;
+mod registers;
+mod relations;
+mod script;
 mod symbolic;
 
 pub use promela::{macro_of, promela};

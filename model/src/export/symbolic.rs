@@ -256,4 +256,12 @@ impl State {
             Request::Op(_) => None,
         }
     }
+
+    /// The operation that it stands before.
+    pub(super) fn op(&self) -> Option<&Op> {
+        match &self.request {
+            Request::Op(op) => Some(op),
+            Request::Done(_) => None,
+        }
+    }
 }
