@@ -104,6 +104,14 @@ them disagree, a mistake of ours is found: the scenario is made as small as it s
 DIR/failures. It stays a failure until all agree. A run that was killed, at any moment, is gone on with by the next one.
 Exit status: 0 nothing found, 1 engines disagree, 2 wrong use.";
 
+const EXPORT: &str = "\
+Examples:
+  lockproof export abba-layer-locks -p per_layer_locks --to promela -o abba.pml
+  spin -a -DNO_DEADLOCK abba.pml && gcc -DSAFETY -o pan pan.c && ./pan -E
+
+The head of the text says how each property is judged, and which are not.
+Exit status: 0 it is written, 2 the scenario has something that cannot be exported.";
+
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
 #[command(name = "lockproof", version, after_help = EXAMPLES, propagate_version = true)]
@@ -146,6 +154,9 @@ pub(crate) enum Command {
     /// Let every engine check the others, on random scenarios or on those that are named.
     #[command(after_help = FUZZ)]
     Fuzz(FuzzArgs),
+    /// Write a scenario in the language of another model checker, as a second opinion.
+    #[command(after_help = EXPORT)]
+    Export(ExportArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -411,6 +422,29 @@ pub(crate) struct FuzzArgs {
     /// How many scenarios are compared side by side; as a rule one for each core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
+}
+
+/// The languages of other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// For SPIN.
+    Promela,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The name of a built-in scenario, or a file.
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: String,
+    /// The protocol that the processes speak.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: String,
+    /// The language.
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub(crate) to: Language,
+    /// Write into this file instead of stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[cfg(test)]

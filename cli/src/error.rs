@@ -5,6 +5,7 @@ use std::io;
 use lockproof_fuzz::corpus::CorpusError;
 use lockproof_harness::HarnessError;
 use lockproof_harness::library::BuildError;
+use lockproof_model::export::ExportError;
 use lockproof_model::step::ModelError;
 use lockproof_scenarios::{Refused, ScenarioError};
 use miette::{Diagnostic, MietteHandlerOpts};
@@ -112,6 +113,16 @@ pub(crate) enum CliError {
     /// A corpus that could be opened, and can no longer be read or written.
     #[error("failed to go on with the corpus")]
     Corpus(#[source] CorpusError),
+    /// A scenario that another language has no words for, or a protocol that made a mistake.
+    #[error("failed to export {scenario} under {protocol}")]
+    Export {
+        /// The scenario.
+        scenario: String,
+        /// The protocol.
+        protocol: String,
+        /// Why.
+        source: Box<ExportError>,
+    },
     /// Stdout is gone.
     #[error("failed to write to stdout")]
     Write(#[source] io::Error),
@@ -138,10 +149,16 @@ impl CliError {
             | CliError::Supervise(_)
             | CliError::Create { .. }
             | CliError::Refused { .. } => WRONG_USE,
+            CliError::Export { source, .. }
+                if matches!(**source, ExportError::Features(_) | ExportError::States(_)) =>
+            {
+                WRONG_USE
+            }
             CliError::Schedule(error) if matches!(**error, ModelError::Impossible { .. }) => WRONG_USE,
             CliError::BuiltIn(_)
             | CliError::Schedule(_)
             | CliError::Model { .. }
+            | CliError::Export { .. }
             | CliError::Real(_)
             | CliError::Corpus(_)
             | CliError::Write(_) => UNEXPECTED,

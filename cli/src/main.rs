@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod error;
 mod fuzz;
+mod export;
 mod job;
 mod list;
 mod output;
@@ -66,6 +67,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Replay(args) => replay::run(&args, output),
         Command::Stress(args) => stress::run(&args, output),
         Command::Fuzz(args) => fuzz::run(&args, output),
+        Command::Export(args) => export::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);

@@ -177,6 +177,21 @@ impl Automaton {
         Ok(at)
     }
 
+    /// The calls whose beginning was learned, each with the step to what it asks for first.
+    pub fn roots(&self) -> impl Iterator<Item = &Edge> {
+        self.roots.values()
+    }
+
+    /// The steps that were learned: from which node, with which outcome, where to.
+    pub fn edges(&self) -> impl Iterator<Item = (NodeId, &Outcome, &Edge)> {
+        self.edges.iter().map(|((node, outcome), edge)| (*node, outcome, edge))
+    }
+
+    /// The objects that were met, some more than once.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        self.nodes.iter().flat_map(|node| node.objects.iter().copied())
+    }
+
     fn origin(&self, mut node: NodeId) -> NodeId {
         while let Some((parent, _)) = self.node(node).parent {
             node = parent;
@@ -184,7 +199,9 @@ impl Automaton {
         node
     }
 
-    fn outcomes(&self, mut node: NodeId) -> Vec<Outcome> {
+    /// The outcomes that lead to a node from the beginning of its call, those of notes and of tops of loops among them.
+    #[must_use]
+    pub fn outcomes(&self, mut node: NodeId) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some((parent, outcome)) = &self.node(node).parent {
             outcomes.push(outcome.clone());

@@ -6,6 +6,7 @@ pub mod call;
 pub mod ctx;
 pub mod engine;
 pub mod explore;
+pub mod export;
 pub mod machine;
 pub mod monitor;
 pub mod op;

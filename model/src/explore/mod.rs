@@ -20,6 +20,7 @@ mod starvation;
 mod store;
 mod work;
 
+use crate::automaton::Automaton;
 use crate::property::Property;
 use crate::state::Model;
 use crate::step::ModelError;
@@ -74,6 +75,16 @@ pub struct Report {
     pub bytes: u64,
     /// Of a search with fingerprints: a bound on the probability that a state was missed.
     pub collision_max: Option<f64>,
+}
+
+/// Explores `system`, no property watched, and returns what was learned of its protocols on the way: every outcome that
+/// any operation can come to in it, and no other. `None` if there are more than `states_max` states.
+///
+/// # Errors
+/// A mistake of a protocol, or a limit of the model.
+pub fn learn(system: &System, states_max: u64) -> Result<Option<Automaton>, ModelError> {
+    let options = Options { states_max, partial_order: false, visit_all: true, ..Options::default() };
+    search::learn(Model::new(system, []), &options)
 }
 
 /// Explores `system` and judges `properties`. `stop` is asked now and then whether to give up, which makes every

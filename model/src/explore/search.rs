@@ -9,6 +9,7 @@ use super::parts::PartId;
 use super::starvation::Starvation;
 use super::store::{BATCH, Chunks, Store};
 use super::{Options, Report, graph, order};
+use crate::automaton::Automaton;
 use crate::op::Path;
 use crate::property::Property;
 use crate::state::Model;
@@ -64,22 +65,8 @@ pub(super) fn run(
     options: &Options,
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<Report>, ModelError> {
-    let (moves, initial) = Moves::new(model, options.merge)?;
-    let graph_wanted = properties.iter().any(|property| property.is_liveness() || *property == Property::CrashSafe);
-    let mut search = Search {
-        moves,
-        initial: initial.clone(),
-        options,
-        store: Store::new(initial.len(), options.fingerprint),
-        parents: Chunks::new(1),
-        made: Made::default(),
-        graph: graph_wanted.then(Graph::new),
-        witnesses: BTreeMap::new(),
-        orders: BTreeMap::new(),
-        transitions: 0,
-        undisciplined: false,
-    };
-    let limit = search.explore(initial, properties, stop)?;
+    let mut search = Search::new(model, properties, options)?;
+    let limit = search.explore(search.initial.clone(), properties, stop)?;
     if search.undisciplined && options.partial_order {
         return Ok(None);
     }
@@ -94,6 +81,33 @@ pub(super) fn run(
         bytes,
         collision_max: search.store.collision_max(),
     }))
+}
+
+/// Explores `model` for what is learned of its protocols on the way. `None` if a limit stopped it.
+pub(super) fn learn(model: Model<'_>, options: &Options) -> Result<Option<Automaton>, ModelError> {
+    let mut search = Search::new(model, &[], options)?;
+    let limit = search.explore(search.initial.clone(), &[], &|| false)?;
+    Ok(limit.is_none().then_some(search.moves.model.automaton))
+}
+
+impl<'s, 'o> Search<'s, 'o> {
+    fn new(model: Model<'s>, properties: &[Property], options: &'o Options) -> Result<Self, ModelError> {
+        let (moves, initial) = Moves::new(model, options.merge)?;
+        let graph_wanted = properties.iter().any(|property| property.is_liveness() || *property == Property::CrashSafe);
+        Ok(Self {
+            moves,
+            store: Store::new(initial.len(), options.fingerprint),
+            initial,
+            options,
+            parents: Chunks::new(1),
+            made: Made::default(),
+            graph: graph_wanted.then(Graph::new),
+            witnesses: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            transitions: 0,
+            undisciplined: false,
+        })
+    }
 }
 
 impl Search<'_, '_> {

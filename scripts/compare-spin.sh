@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The explorer and SPIN on every scenario that can be exported: verdicts, states, seconds, the ratio of the seconds.
+# Fails if a verdict differs. One argument: only scenarios whose names contain it.
+#
+# The explorer's states are those of its reductions (partial order, symmetry, local runs). SPIN's are those of its own
+# partial-order reduction, with -DMERGE and -DCOLLAPSE. Its seconds are those of `pan`, built without optimisation:
+# gcc takes minutes to optimise what seconds are enough to search. What `spin -a` and gcc take is not counted.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for program in spin gcc; do
+  command -v "$program" >/dev/null || { echo "there is no $program: apt-get install spin gcc" >&2; exit 2; }
+done
+export LOCKPROOF_REQUIRE_SPIN=1 LOCKPROOF_SPIN_ONLY="${1:-}"
+exec cargo test --quiet -p lockproof-cli --test spin -- --ignored --nocapture --exact spin_and_the_explorer_side_by_side
