@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod job;
 mod list;
+mod mutants;
 mod output;
 mod progress;
 mod real;
@@ -63,6 +64,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Show(args) => list::show(&args, output),
         Command::Replay(args) => replay::run(&args, output),
         Command::Stress(args) => stress::run(&args, output),
+        Command::Mutants(args) => mutants::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);

@@ -98,7 +98,7 @@ pub struct Edge {
 }
 
 /// The nodes that were learned so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Automaton {
     nodes: Vec<Node>,
     roots: FxHashMap<(&'static str, Call), Edge>,
@@ -169,6 +169,12 @@ impl Automaton {
             at = self.child(at, &outcome)?;
         }
         Ok(at)
+    }
+
+    /// What the call asked for on its way to `node`, the last first; of a loop, one round alone.
+    pub fn requests_before(&self, node: NodeId) -> impl Iterator<Item = &Op> {
+        let parent = |node: NodeId| self.node(node).parent.as_ref().map(|(parent, _)| *parent);
+        std::iter::successors(parent(node), move |node| parent(*node)).filter_map(|node| self.node(node).op())
     }
 
     fn origin(&self, mut node: NodeId) -> NodeId {
@@ -303,7 +309,7 @@ pub fn stamps_in(value: &Value, into: &mut BTreeSet<Stamp>) {
 
 fn run(entry: Entry, call: &Arc<Call>, outcomes: &[Outcome]) -> Result<Request, LearnError> {
     let failed = |error| LearnError::Protocol { protocol: entry.name, call: call.to_string(), error };
-    let mut task = Task::new(entry.start, (**call).clone());
+    let mut task = Task::new(entry, (**call).clone());
     let mut request = task.resume(None).map_err(failed)?;
     for outcome in outcomes {
         request = task.resume(Some(outcome.clone())).map_err(failed)?;

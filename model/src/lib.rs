@@ -8,6 +8,7 @@ pub mod engine;
 pub mod explore;
 pub mod machine;
 pub mod monitor;
+pub mod mutation;
 pub mod op;
 pub mod plain;
 pub mod property;

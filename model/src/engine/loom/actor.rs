@@ -139,7 +139,7 @@ impl Actor {
         let judged = call.is_query() && self.world.watches(Property::Fresh);
         self.may_go_on()?;
         self.begin(call, judged);
-        let mut task = Task::new(entry.start, call.clone());
+        let mut task = Task::new(entry, call.clone());
         let mut outcome = None;
         let mut steps = 0;
         loop {
