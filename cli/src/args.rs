@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockproof_model::mutation::{Mutation, MutationError, Operator};
 use lockproof_model::property::Property;
 use lockproof_model::protocol;
 use lockproof_model::schedule::Schedule;
@@ -92,6 +93,7 @@ Examples:
   lockproof doctor
 
 Exit status: 0 all that `trace` needs works here, 1 something does not.";
+
 const FUZZ: &str = "\
 Examples:
   lockproof fuzz --for 30m --corpus corpus            go on with the random scenarios of seed 1
@@ -111,6 +113,17 @@ Examples:
 
 The head of the text says how each property is judged, and which are not.
 Exit status: 0 it is written, 2 the scenario has something that cannot be exported.";
+
+const MUTANTS: &str = "\
+Examples:
+  lockproof mutants -p v1_24                          all of them, which takes minutes
+  lockproof mutants -p one_way_upgrade --call set-names
+  lockproof mutants -p v1_24 --list                   the names, nothing is tried
+  lockproof mutants -p v1_24 --mutant set-names:drop-stamp:root/vfs-layers/layers.lock:1
+
+A mutant is killed when a scenario says something else of it than of the protocol as it is. One that survives and is not
+known to be equivalent is a hole in the scenarios.
+Exit status: 0 all are killed or known to be equivalent, 1 one survives or a search was cut, 2 wrong use.";
 
 /// Checks the locking protocol of containers/storage: in a model, exhaustively, and with real processes.
 #[derive(Debug, Parser)]
@@ -157,6 +170,9 @@ pub(crate) enum Command {
     /// Write a scenario in the language of another model checker, as a second opinion.
     #[command(after_help = EXPORT)]
     Export(ExportArgs),
+    /// Change a protocol, one operation at a time, and see whether any scenario notices.
+    #[command(after_help = MUTANTS)]
+    Mutants(MutantsArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -181,6 +197,12 @@ fn property(name: &str) -> Result<Property, lockproof_model::property::UnknownPr
 fn properties() -> impl clap::builder::TypedValueParser<Value = Property> {
     use clap::builder::TypedValueParser as _;
     PossibleValuesParser::new(Property::ALL.map(Property::name)).try_map(|name| property(&name))
+}
+
+fn operators() -> impl clap::builder::TypedValueParser<Value = Operator> {
+    use clap::builder::TypedValueParser as _;
+    PossibleValuesParser::new(Operator::ALL.map(Operator::name))
+        .try_map(|name| -> Result<Operator, MutationError> { name.parse() })
 }
 
 /// How verdicts are shown.
@@ -420,6 +442,40 @@ pub(crate) struct FuzzArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "scenarios")]
     pub(crate) corpus: Option<PathBuf>,
     /// How many scenarios are compared side by side; as a rule one for each core.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantsArgs {
+    /// The protocol that is changed.
+    #[arg(short, long, value_name = "PROTOCOL", value_parser = protocols())]
+    pub(crate) protocol: String,
+    /// Only this scenario may notice, built-in or a file; may be repeated.
+    #[arg(short, long, value_name = "SCENARIO|FILE")]
+    pub(crate) scenario: Vec<String>,
+    /// Only mutants of this call; may be repeated.
+    #[arg(long, value_name = "CALL")]
+    pub(crate) call: Vec<String>,
+    /// Only mutants of this operator; may be repeated.
+    #[arg(long, value_name = "OPERATOR", value_parser = operators())]
+    pub(crate) operator: Vec<Operator>,
+    /// One mutant, and the run that gives it away.
+    #[arg(long, value_name = "MUTANT", conflicts_with_all = ["call", "operator", "list"])]
+    pub(crate) mutant: Option<Mutation>,
+    /// The names of the mutants, without trying any.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// How to show what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Give a search up after so many states.
+    #[arg(long, value_name = "N", default_value = "2_000_000", value_parser = units::count)]
+    pub(crate) states_max: u64,
+    /// In the run of one mutant, also what happens inside a process.
+    #[arg(short, long, requires = "mutant")]
+    pub(crate) verbose: bool,
+    /// How many mutants are tried side by side; as a rule one for each core.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
 }

@@ -14,6 +14,7 @@ mod fuzz;
 mod export;
 mod job;
 mod list;
+mod mutants;
 mod output;
 mod progress;
 mod real;
@@ -68,6 +69,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Stress(args) => stress::run(&args, output),
         Command::Fuzz(args) => fuzz::run(&args, output),
         Command::Export(args) => export::run(&args, output),
+        Command::Mutants(args) => mutants::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockproof", &mut text);

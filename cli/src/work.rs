@@ -10,45 +10,56 @@ use crate::error::CliError;
 use crate::job::{Job, Outcome};
 use crate::progress::Progress;
 
-/// The number of a job, and what came of it.
-type Done = (usize, Result<Outcome, CliError>);
-
-/// Does the jobs, `side_by_side` at a time or one for each core, and returns what they found in their order.
+/// Does the jobs, `jobs_max` at a time or one for each core, and returns what they found in their order.
 pub(crate) fn through(
     jobs: &[Job<'_>],
     args: &EngineArgs,
-    side_by_side: Option<u16>,
+    jobs_max: Option<u16>,
     with_processes: bool,
 ) -> Result<Outcome, CliError> {
+    let engines = Engines::of(args, workers(jobs.len(), jobs_max))?;
+    let mut all = Outcome::default();
+    for outcome in side_by_side(jobs, jobs_max, |job| job.name(), |job| job.run(&engines, with_processes)) {
+        let Outcome { checked, refused } = outcome?;
+        all.checked.extend(checked);
+        all.refused.extend(refused);
+    }
+    Ok(all)
+}
+
+fn workers(items: usize, jobs_max: Option<u16>) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let workers = side_by_side.map_or(cores, usize::from).min(jobs.len());
-    let engines = Engines::of(args, workers)?;
-    let progress = Progress::start(jobs.len());
+    jobs_max.map_or(cores, usize::from).min(items)
+}
+
+/// Does the same with each of `items`, `jobs_max` at a time or one for each core, and returns what came of it in their
+/// order. What is under way is shown by its name.
+pub(crate) fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    jobs_max: Option<u16>,
+    name: impl Fn(&T) -> String + Sync,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let progress = Progress::start(items.len());
     let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<Done>> = Mutex::new(Vec::new());
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
     thread::scope(|scope| {
-        for _ in 0..workers {
+        for _ in 0..workers(items.len(), jobs_max) {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(index) else { break };
-                    let name = job.name();
+                    let Some(item) = items.get(index) else { break };
+                    let name = name(item);
                     progress.begin(&name);
-                    let result = job.run(&engines, with_processes);
+                    let result = work(item);
                     progress.end(&name);
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
     drop(progress);
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(index, _)| *index);
-    let mut all = Outcome::default();
-    for (_, result) in found {
-        let Outcome { checked, refused } = result?;
-        all.checked.extend(checked);
-        all.refused.extend(refused);
-    }
-    Ok(all)
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -37,7 +37,7 @@ pub(crate) fn begin(protocol: &Entry, call: Call) -> Result<Advanced, ProtocolEr
     if let Call::Goroutine { arguments, .. } = &call {
         objects_in(arguments, &mut held);
     }
-    go_on(Task::new(protocol.start, call), None, held)
+    go_on(Task::new(*protocol, call), None, held)
 }
 
 impl Running {

@@ -102,7 +102,7 @@ pub struct Edge {
 }
 
 /// The nodes that were learned so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Automaton {
     nodes: Vec<Node>,
     roots: FxHashMap<(&'static str, Call), Edge>,
@@ -190,6 +190,12 @@ impl Automaton {
     /// The objects that were met, some more than once.
     pub fn objects(&self) -> impl Iterator<Item = Object> {
         self.nodes.iter().flat_map(|node| node.objects.iter().copied())
+    }
+
+    /// What the call asked for on its way to `node`, the last first; of a loop, one round alone.
+    pub fn requests_before(&self, node: NodeId) -> impl Iterator<Item = &Op> {
+        let parent = |node: NodeId| self.node(node).parent.as_ref().map(|(parent, _)| *parent);
+        std::iter::successors(parent(node), move |node| parent(*node)).filter_map(|node| self.node(node).op())
     }
 
     fn origin(&self, mut node: NodeId) -> NodeId {
@@ -345,7 +351,7 @@ fn failed(entry: Entry, call: &Call, error: ProtocolError) -> LearnError {
 /// Runs a call from its start with these outcomes, and returns what it asks for then.
 fn run(entry: Entry, call: &Arc<Call>, outcomes: &[Outcome]) -> Result<(Task, Request), LearnError> {
     let failed = |error| failed(entry, call, error);
-    let mut task = Task::new(entry.start, (**call).clone());
+    let mut task = Task::new(entry, (**call).clone());
     let mut request = task.resume(None).map_err(failed)?;
     for outcome in outcomes {
         request = task.resume(Some(outcome.clone())).map_err(failed)?;

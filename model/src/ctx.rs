@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::call::{Call, Reply};
+use crate::mutation::{self, Turn};
 use crate::op::{CellName, Document, LockResult, Mode, Note, Op, Outcome, Path};
+use crate::protocol::Entry;
 use crate::value::{Datum, Instant, Mtime, Object, Stamp, Value};
 
 /// A future that stays on its thread.
@@ -299,6 +301,8 @@ pub enum Request {
 pub struct Task {
     slot: Rc<RefCell<Slot>>,
     future: LocalFuture<Reply>,
+    /// Of a mutant, what changes its operations.
+    mutation: Option<mutation::Driver>,
 }
 
 impl fmt::Debug for Task {
@@ -308,11 +312,12 @@ impl fmt::Debug for Task {
 }
 
 impl Task {
-    /// Starts `call` with a freshly built protocol; `start` is [`Entry::start`](crate::protocol::Entry::start).
-    pub fn new(start: fn(Ctx, Call) -> LocalFuture<Reply>, call: Call) -> Self {
+    /// Starts `call` with a freshly built protocol.
+    pub fn new(protocol: Entry, call: Call) -> Self {
         let ctx = Ctx::default();
         let slot = Rc::clone(&ctx.slot);
-        Self { slot, future: start(ctx, call) }
+        let mutation = protocol.mutation.filter(|mutation| mutation.call == call.name()).map(mutation::Driver::new);
+        Self { slot, future: (protocol.start)(ctx, call), mutation }
     }
 
     /// Lets the call go on to its next request: with `None` at its start, then with the outcome of what it asked for.
@@ -320,6 +325,25 @@ impl Task {
     /// # Errors
     /// A [`ProtocolError`], after which the task is of no more use.
     pub fn resume(&mut self, outcome: Option<Outcome>) -> Result<Request, ProtocolError> {
+        let Some(mutation) = &mut self.mutation else { return self.go_on(outcome) };
+        let mut turn = mutation.performed(outcome);
+        loop {
+            turn = match turn {
+                Turn::Ask(op) => return Ok(Request::Op(op)),
+                Turn::Return(reply) => return Ok(Request::Done(reply)),
+                Turn::GoOn(outcome) => {
+                    let request = self.go_on(outcome)?;
+                    match &mut self.mutation {
+                        Some(mutation) => mutation.requested(request),
+                        None => return Ok(request),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Lets the call itself go on.
+    fn go_on(&mut self, outcome: Option<Outcome>) -> Result<Request, ProtocolError> {
         self.slot.borrow_mut().outcome = outcome;
         let polled = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let mut slot = self.slot.borrow_mut();

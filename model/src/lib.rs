@@ -9,6 +9,7 @@ pub mod explore;
 pub mod export;
 pub mod machine;
 pub mod monitor;
+pub mod mutation;
 pub mod op;
 pub mod plain;
 pub mod property;

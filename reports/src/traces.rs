@@ -93,7 +93,7 @@ pub(crate) fn stale_read() -> Trace {
     let put = Call::PutLayer { id: "foo".into(), parent: Some("base".into()), names: Vec::new(), diff: false };
     let mut trace = Trace::default();
     for call in [Call::Open, names.clone(), put, names] {
-        let mut task = Task::new(pr_473::entry().start, call.clone());
+        let mut task = Task::new(pr_473::entry(), call.clone());
         let mut outcome = None;
         let mut begins = Some(call.clone());
         loop {

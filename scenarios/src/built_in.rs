@@ -32,6 +32,10 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "shutdown-ro-after-write",
     "mixed-versions",
     "unlocked-initial-load",
+    "every-write-is-seen",
+    "layers-stamp-alone",
+    "locks-are-given-back",
+    "threads-take-turns",
 ];
 
 /// The scenarios that come with the tool.

@@ -11,6 +11,7 @@ mod built_in;
 mod calls;
 mod decode;
 mod discussion;
+mod equivalent;
 mod error;
 mod expect;
 mod file;
@@ -22,6 +23,7 @@ mod write;
 
 pub use built_in::{BUILT_IN, built_in};
 pub use discussion::{REMARKS, Remark, remark};
+pub use equivalent::{Equivalent, equivalents};
 pub use error::{Mistake, Refused, ScenarioError};
 pub use near::nearest;
 pub use scenario::{Expectation, Kind, Scenario};

@@ -29,6 +29,7 @@ impl Limits {
             merge: !args.no_merge,
             fingerprint: if args.exact { false } else { args.fingerprint || defaults.fingerprint },
             visit_all: false,
+            first_alone: false,
             stamp_order: None,
         };
         Self { options, time_max: args.time_max }
@@ -61,7 +62,7 @@ impl Limits {
 
 /// The properties, in groups that one search judges: what is judged on endless runs or after kills allows no
 /// reduction, and would take the reductions from the others.
-fn groups(properties: &[Property]) -> impl Iterator<Item = Vec<Property>> {
+pub(crate) fn groups(properties: &[Property]) -> impl Iterator<Item = Vec<Property>> {
     let needs_all_states = |property: &Property| property.is_liveness() || *property == Property::CrashSafe;
     let (all_states, reduced): (Vec<Property>, Vec<Property>) = properties.iter().copied().partition(needs_all_states);
     [reduced, all_states].into_iter().filter(|group| !group.is_empty())

@@ -1,7 +1,7 @@
 //! The engines that run a scenario, as the command line asks for them.
 
 mod args;
-mod explore;
+pub(crate) mod explore;
 mod loom;
 mod shuttle;
 

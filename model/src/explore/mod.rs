@@ -45,6 +45,9 @@ pub struct Options {
     pub fingerprint: bool,
     /// Whether to visit every state even when every property has its witness already.
     pub visit_all: bool,
+    /// Whether to end at the first property that has a witness; those that have none then are
+    /// [`Cut`](crate::verdict::Verdict::Cut).
+    pub first_alone: bool,
     /// The order in which numbers are given to fresh stamps; `None` for ascending. Verdicts do not depend on it.
     pub stamp_order: Option<Vec<Stamp>>,
 }
@@ -59,6 +62,7 @@ impl Default for Options {
             merge: true,
             fingerprint: false,
             visit_all: false,
+            first_alone: false,
             stamp_order: None,
         }
     }
@@ -75,6 +79,8 @@ pub struct Report {
     pub bytes: u64,
     /// Of a search with fingerprints: a bound on the probability that a state was missed.
     pub collision_max: Option<f64>,
+    /// What was learned of the protocols on the way.
+    pub automaton: Automaton,
 }
 
 /// Explores `system`, no property watched, and returns what was learned of its protocols on the way: every outcome that

@@ -75,11 +75,13 @@ pub(super) fn run(
         findings.push(search.judge(*property, &limit, stop)?);
     }
     let bytes = search.bytes();
+    let automaton = std::mem::take(&mut search.moves.model.automaton);
     Ok(Some(Report {
         findings,
         extent: Extent { states: u64::from(search.store.len()), transitions: search.transitions, executions: 0 },
         bytes,
         collision_max: search.store.collision_max(),
+        automaton,
     }))
 }
 
@@ -144,6 +146,10 @@ impl Search<'_, '_> {
             if number >= self.store.len() || (!self.options.visit_all && properties.iter().all(decided)) {
                 self.look_up();
                 return Ok(None);
+            }
+            if self.options.first_alone && properties.iter().any(decided) {
+                self.look_up();
+                return Ok(Some("another property was decided first".into()));
             }
             if u64::from(self.store.len()) >= states_max {
                 return Ok(Some(format!("more than {} states", self.store.len())));

@@ -38,6 +38,7 @@ pub use store::StoreProtocol;
 
 use crate::call::{Call, Fail, Reply};
 use crate::ctx::{Ctx, LocalFuture};
+use crate::mutation::Mutation;
 
 /// What a call comes to inside a protocol.
 pub type Go<T> = Result<T, Fail>;
@@ -55,6 +56,8 @@ pub struct Entry {
     pub timed: &'static [&'static str],
     /// Whether its stores are opened with an option that is to keep them from writing.
     pub read_only: bool,
+    /// What is changed about it, of a mutant.
+    pub mutation: Option<&'static Mutation>,
 }
 
 impl Entry {
@@ -64,7 +67,7 @@ impl Entry {
         let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
             Box::pin(async move { P::default().call(&ctx, call).await })
         };
-        Self { name, summary, start, timed: P::TIMED, read_only: P::READ_ONLY }
+        Self { name, summary, start, timed: P::TIMED, read_only: P::READ_ONLY, mutation: None }
     }
 }
 

@@ -29,14 +29,11 @@ pub fn forever(calls: &[Call]) -> Thread {
 }
 
 pub fn process(protocol_name: &str, threads: Vec<Thread>) -> Process {
-    Process {
-        name: "P".into(),
-        protocol: protocol(protocol_name),
-        before: vec![Call::Open],
-        threads,
-        runs: Repeat::Times(1),
-        may_crash: false,
-    }
+    process_of(protocol(protocol_name), threads)
+}
+
+pub fn process_of(protocol: Entry, threads: Vec<Thread>) -> Process {
+    Process { name: "P".into(), protocol, before: vec![Call::Open], threads, runs: Repeat::Times(1), may_crash: false }
 }
 
 pub fn system(layers: &[Layer], processes: Vec<Process>) -> System {

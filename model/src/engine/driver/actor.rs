@@ -351,7 +351,7 @@ impl<P: Primitives> Actor<P> {
             }
             self.begins = Some(Arc::clone(&call));
         }
-        let mut task = Task::new(entry.start, (*call).clone());
+        let mut task = Task::new(entry, (*call).clone());
         let mut outcome = None;
         let mut steps = 0;
         loop {

@@ -1,0 +1,79 @@
+//! One mutant, tried on scenario after scenario until one of them no longer proves what it proves of the protocol as it is.
+
+use lockproof_model::explore::{self, Options};
+use lockproof_model::mutation::Mutation;
+use lockproof_model::property::Property;
+use lockproof_model::protocol::Entry;
+use lockproof_model::step::ModelError;
+use lockproof_model::system::System;
+use lockproof_model::trace::Trace;
+use lockproof_model::verdict::Verdict;
+
+use super::ground::Ground;
+
+/// What became of a mutant.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// A scenario noticed it.
+    Killed(Box<Kill>),
+    /// No scenario did.
+    Survives,
+    /// No scenario did, and a search came to this limit.
+    Cut(String),
+}
+
+/// How a scenario noticed a mutant.
+#[derive(Clone, Debug)]
+pub(super) struct Kill {
+    /// Its name.
+    pub(super) scenario: String,
+    /// The property that the mutant violates; `None` if the model refuses to run it.
+    pub(super) property: Option<Property>,
+    /// In a sentence, what is wrong.
+    pub(super) detail: String,
+    /// A shortest run of this scenario that shows it. `parallel-reads` is violated by no single run.
+    pub(super) trace: Option<Trace>,
+}
+
+/// Tries `mutation`; `grounds` are the scenarios, in the order in which they are tried.
+pub(super) fn run(mutation: &Mutation, protocol: Entry, grounds: &[Ground<'_>], options: &Options) -> Fate {
+    let mutant = mutation.clone().of(protocol);
+    let options = Options { first_alone: true, ..options.clone() };
+    let mut cut = None;
+    for ground in grounds.iter().filter(|ground| ground.reaches(mutation)) {
+        cut = cut.or_else(|| ground.cut.clone());
+        let system = ground.scenario.system(mutant);
+        for properties in &ground.proved {
+            match search(&ground.scenario.name, &system, properties, &options) {
+                Fate::Killed(kill) => return Fate::Killed(kill),
+                Fate::Cut(limit) => {
+                    cut.get_or_insert(limit);
+                }
+                Fate::Survives => {}
+            }
+        }
+    }
+    cut.map_or(Fate::Survives, Fate::Cut)
+}
+
+fn search(scenario: &str, system: &System, properties: &[Property], options: &Options) -> Fate {
+    let killed = |property, detail: &str, trace| {
+        Fate::Killed(Box::new(Kill { scenario: scenario.into(), property, detail: detail.into(), trace }))
+    };
+    let report = match explore::check(system, properties, options, &|| false) {
+        Ok(report) => report,
+        // The model is too small for the mutant, which says nothing about it.
+        Err(error @ (ModelError::Stamps | ModelError::Times | ModelError::Locks)) => {
+            return Fate::Cut(format!("{scenario}: {error}"));
+        }
+        Err(error) => return killed(None, &format!("the model refuses it: {error}"), None),
+    };
+    if let Some(finding) = report.findings.iter().find(|finding| finding.verdict == Verdict::Violated) {
+        return killed(Some(finding.property), &finding.detail, finding.trace.clone());
+    }
+    let limit = report.findings.iter().find_map(|finding| match &finding.verdict {
+        Verdict::Cut(limit) => Some(format!("{scenario}, {}: {limit}", finding.property)),
+        _ => None,
+    });
+    limit.map_or(Fate::Survives, Fate::Cut)
+}
