@@ -47,7 +47,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "container-without-layer",
     "image-removal-is-ordered",
     "mount-counts",
-    "mounts-reload-under-rlock",
+    "empty-lock-always-modified",
     "shutdown-while-mounted",
     "shutdown-lock-order",
     "lock-hierarchy",

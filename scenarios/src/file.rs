@@ -97,7 +97,6 @@ impl Reader<'_> {
             images: store.images,
             containers: store.containers,
             mounts: store.mounts,
-            empty_run_root: store.empty_run_root,
             aliases,
             kinds: drafts.into_iter().map(|draft| draft.kind).collect(),
             expectations,

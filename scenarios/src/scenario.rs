@@ -35,8 +35,6 @@ pub struct Scenario {
     pub containers: Vec<Record>,
     /// How often layers are mounted at the start, by id.
     pub mounts: Mounts,
-    /// Whether the run root is empty, as after a boot: the lock file of the mounts has no stamp.
-    pub empty_run_root: bool,
     /// Pairs of a path and the one it is another name of.
     pub aliases: Vec<(Path, Path)>,
     /// The processes, those that are alike as one.
@@ -88,7 +86,7 @@ impl Scenario {
         if !self.layers.is_empty() {
             documents.push((store.layers.path, self.layers.to_value()));
             stamped.push(store.lockfile.path);
-            stamped.extend(store.mounts_lockfile.filter(|_| !self.empty_run_root).map(|mounts| mounts.path));
+            stamped.extend(store.mounts_lockfile.map(|mounts| mounts.path));
         }
         if !self.mounts.is_empty() {
             documents.push((store.mounts.path, self.mounts.to_value()));

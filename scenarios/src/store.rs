@@ -6,7 +6,7 @@ use lockproof_model::protocol::{Layer, Record};
 
 use crate::decode::{Item, Mistakes, Placed, Table};
 
-const STORE_KEYS: [&str; 5] = ["layers", "images", "containers", "mounts", "empty-run-root"];
+const STORE_KEYS: [&str; 4] = ["layers", "images", "containers", "mounts"];
 const LAYER_KEYS: [&str; 4] = ["id", "names", "parent", "incomplete"];
 const IMAGE_KEYS: [&str; 3] = ["id", "names", "layer"];
 const CONTAINER_KEYS: [&str; 3] = ["id", "names", "image"];
@@ -21,7 +21,6 @@ pub(crate) struct Store {
     pub(crate) images: Vec<Record>,
     pub(crate) containers: Vec<Record>,
     pub(crate) mounts: Mounts,
-    pub(crate) empty_run_root: bool,
 }
 
 /// The store under `item`. `what` is what messages call it.
@@ -52,12 +51,6 @@ pub(crate) fn read(item: &Item<'_>, what: &'static str, mistakes: &mut Mistakes)
         let layer = reference(&table, "layer", "layer", &known, mistakes);
         let count = table.optional("count").and_then(|item| item.count(1..MOUNTS_MAX + 1, mistakes));
         store.mounts.push((layer, count.map_or(1, |count| count.value)));
-    }
-    if let Some(empty) = table.optional("empty-run-root").and_then(|item| item.flag(mistakes)) {
-        store.empty_run_root = empty.value;
-        if empty.value && !store.mounts.is_empty() {
-            mistakes.add(&empty.span, "there are mounts, so the run root is not empty", "both in one store", None);
-        }
     }
     store
 }

@@ -25,7 +25,6 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         images,
         containers,
         mounts,
-        empty_run_root,
         aliases,
         kinds,
         expectations,
@@ -56,14 +55,11 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         ("containers", containers.iter().map(|container| record(container, "image", &container.image)).collect()),
         ("mounts", mounts.iter().map(mount).collect()),
     ];
-    if *empty_run_root || stored.iter().any(|(_, items)| !items.is_empty()) {
+    if stored.iter().any(|(_, items)| !items.is_empty()) {
         text.push_str("\n[store]\n");
     }
     for (key, items) in stored.iter().filter(|(_, items)| !items.is_empty()) {
         line(&mut text, key, &format!("[{}]", items.join(", ")));
-    }
-    if *empty_run_root {
-        line(&mut text, "empty-run-root", "true");
     }
     for (path, target) in aliases {
         line(&mut text, "\n[[alias]]\npath", &quoted(&path.0));
