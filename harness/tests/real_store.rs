@@ -208,3 +208,48 @@ fn both_write_one_store_at_once_and_nothing_is_lost() {
         assert!(real.base().join("root/vfs/dir").join(id).is_dir(), "{id} has no contents");
     }
 }
+
+#[test]
+fn both_read_and_change_images_containers_and_mounts() {
+    let Some(real) = Real::new() else { return };
+    let image = |id: &str, layer: &str| Call::CreateImage {
+        id: id.into(),
+        layer: Some(layer.into()),
+        names: vec![format!("{id}-name")],
+    };
+    let container =
+        |id: &str, image: &str| Call::CreateContainer { id: id.into(), image: Some(image.into()), names: vec![] };
+    let mount = || Call::Mount { id: "ours".into() };
+    let calls = vec![put("base", None), image("img", "base"), container("ours", "img"), mount(), mount()];
+    let replies = real.calls("v1_24", calls);
+    assert!(replies.iter().all(Result::is_ok), "{replies:?}");
+    // The real program knows the image by its name, what uses what, and what is mounted.
+    assert!(real.must(&["image", "img-name"]).contains("base"));
+    assert!(real.must(&["container", "ours"]).contains("ours-layer"));
+    assert!(!real.run(&["delete-image", "img"]).0, "a container uses it");
+    assert_eq!(real.must(&["mounted", "ours"]).trim(), "ours mounted");
+    // It makes its own, which the reference process reads and deletes.
+    real.must(&["create-container", "--id", "theirs", "img"]);
+    real.must(&["create-image", "--id", "second", "--name", "second-name", "base"]);
+    let calls = vec![
+        Call::Containers,
+        Call::Images,
+        Call::Lookup { name: "second-name".into() },
+        Call::Mounted { id: "ours".into() },
+        Call::DeleteImage { id: "img".into() },
+        Call::DeleteContainer { id: "theirs".into() },
+        Call::DeleteContainer { id: "ours".into() },
+        Call::DeleteImage { id: "img".into() },
+    ];
+    let replies = real.calls("v1_24", calls);
+    assert_eq!(replies[0], texts(&["ours", "theirs"]));
+    assert_eq!(replies[1], texts(&["img", "second"]));
+    assert_eq!(replies[2], Ok(Value::Text("second".into())));
+    assert_eq!(replies[3], Ok(Value::Int(2)));
+    assert_eq!(replies[4], Err(lockproof_model::call::Fail("ErrImageUsedByContainer".into())));
+    assert!(replies[5..].iter().all(Result::is_ok), "{replies:?}");
+    // The layer that the other image needs is still there, and no other.
+    assert_eq!(real.layers(), ["base"]);
+    real.must(&["delete-image", "second"]);
+    assert!(real.layers().is_empty());
+}

@@ -125,6 +125,16 @@ pub enum Call {
     /// `ShutdownRO` of the pull request. Returns `Nil`.
     #[serde(rename = "shutdown-ro")]
     ShutdownRo,
+    /// A method of the lock library alone, on a lock file that no store uses. Returns a truth value or `Nil`.
+    Lockfile {
+        /// The method.
+        method: LockMethod,
+        /// The lock file is `root/FILE.lock`.
+        file: String,
+        /// Whether it is the object that `GetROLockfile` made, as for an additional store.
+        #[serde(default)]
+        ro: bool,
+    },
     /// What a goroutine runs, by a name that the protocol gave it; never part of a scenario.
     Goroutine {
         /// The protocol's name for it.
@@ -132,6 +142,58 @@ pub enum Call {
         /// Its arguments.
         arguments: Value,
     },
+}
+
+/// A method of `type Locker interface` in `pkg/lockfile/lockfile.go`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockMethod {
+    /// `GetLockfile`, or `GetROLockfile`: makes the object, which opens the file and closes it again. The other methods
+    /// work on the object as if it had been made.
+    GetLockfile,
+    /// `Lock`.
+    Lock,
+    /// `RLock`.
+    Rlock,
+    /// `RecursiveLock`; `Lock` since release 1.44, which removed it.
+    RecursiveLock,
+    /// `Unlock`.
+    Unlock,
+    /// `Touch`.
+    Touch,
+    /// `Modified`. Returns a truth value.
+    Modified,
+    /// `Locked`. Returns a truth value.
+    Locked,
+}
+
+impl LockMethod {
+    /// All of them.
+    pub const ALL: [LockMethod; 8] = [
+        LockMethod::GetLockfile,
+        LockMethod::Lock,
+        LockMethod::Rlock,
+        LockMethod::RecursiveLock,
+        LockMethod::Unlock,
+        LockMethod::Touch,
+        LockMethod::Modified,
+        LockMethod::Locked,
+    ];
+
+    /// The name, as scenarios write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LockMethod::GetLockfile => "get-lockfile",
+            LockMethod::Lock => "lock",
+            LockMethod::Rlock => "rlock",
+            LockMethod::RecursiveLock => "recursive-lock",
+            LockMethod::Unlock => "unlock",
+            LockMethod::Touch => "touch",
+            LockMethod::Modified => "modified",
+            LockMethod::Locked => "locked",
+        }
+    }
 }
 
 impl Call {
@@ -162,8 +224,15 @@ impl Call {
             Call::Mounted { .. } => "mounted",
             Call::Shutdown => "shutdown",
             Call::ShutdownRo => "shutdown-ro",
+            Call::Lockfile { method, .. } => method.name(),
             Call::Goroutine { name, .. } => name,
         }
+    }
+
+    /// Whether it needs no store.
+    #[must_use]
+    pub fn is_on_lockfile(&self) -> bool {
+        matches!(self, Call::Lockfile { .. })
     }
 
     /// Whether it only asks: its answer is judged by the property `fresh`.
@@ -205,6 +274,7 @@ impl fmt::Display for Call {
             Call::CreateImage { id, layer, names } => made(f, id, layer.as_ref(), names),
             Call::CreateContainer { id, image, names } => made(f, id, image.as_ref(), names),
             Call::SetNames { id, names } => write!(f, " {id} to [{}]", names.join(",")),
+            Call::Lockfile { file, ro, .. } => write!(f, " {file}{}", if *ro { " (read-only)" } else { "" }),
             Call::Open
             | Call::Status
             | Call::Layers

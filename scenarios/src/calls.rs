@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, LockMethod};
 
 use crate::decode::{Mistakes, Placed};
 
 /// The calls, as messages and the reference show them.
-pub(crate) const FORMS: [(&str, &str); 23] = [
+pub(crate) const FORMS: [(&str, &str); 31] = [
     ("open", "open"),
     ("status", "status"),
     ("names", "names LAYER"),
@@ -31,6 +31,14 @@ pub(crate) const FORMS: [(&str, &str); 23] = [
     ("mounted", "mounted ID"),
     ("shutdown", "shutdown"),
     ("shutdown-ro", "shutdown-ro"),
+    ("get-lockfile", "get-lockfile FILE [ro=true]"),
+    ("lock", "lock FILE [ro=true]"),
+    ("rlock", "rlock FILE [ro=true]"),
+    ("recursive-lock", "recursive-lock FILE [ro=true]"),
+    ("unlock", "unlock FILE [ro=true]"),
+    ("touch", "touch FILE [ro=true]"),
+    ("modified", "modified FILE [ro=true]"),
+    ("locked", "locked FILE [ro=true]"),
 ];
 
 /// The call that `text` is. `source` is the whole file: a string without escapes is marked to the word.
@@ -71,7 +79,8 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
         "diff" => arguments.word("a layer").map(|id| Call::Diff { id }),
         "close-diff" => arguments.word("a layer").map(|id| Call::CloseDiff { id }),
         "set-names" => arguments.set_names(),
-        _ => arguments.put_layer(),
+        "put-layer" => arguments.put_layer(),
+        method => arguments.lockfile(method),
     };
     arguments.end();
     call
@@ -105,6 +114,10 @@ pub(crate) fn write(call: &Call) -> String {
         Call::PutLayer { id, parent, names, diff } => {
             words.extend(created(id, "parent", parent.as_ref(), names));
             words.extend(diff.then(|| "diff=true".to_owned()));
+        }
+        Call::Lockfile { file, ro, .. } => {
+            words.push(file.clone());
+            words.extend(ro.then(|| "ro=true".to_owned()));
         }
         Call::CreateImage { id, layer, names } => words.extend(created(id, "layer", layer.as_ref(), names)),
         Call::CreateContainer { id, image, names } => words.extend(created(id, "image", image.as_ref(), names)),
@@ -152,15 +165,19 @@ impl<'t> Arguments<'_, 't> {
 
     /// The next argument that is no `key=value`.
     fn word(&mut self, what: &str) -> Option<String> {
+        let word = self.any_word(what)?;
+        self.check_name(&word);
+        Some(word.value.to_owned())
+    }
+
+    fn any_word(&mut self, what: &str) -> Option<Placed<&'t str>> {
         let Some(at) = self.words.iter().position(|word| !word.value.contains('=')) else {
             let message = format!("`{}` needs {what}", self.call.value);
             let help = self.shape();
             self.mistakes.add(&self.call.span, message, "one is missing", help);
             return None;
         };
-        let word = self.words.remove(at);
-        self.check_name(&word);
-        Some(word.value.to_owned())
+        Some(self.words.remove(at))
     }
 
     /// Ids and names are words of letters, digits, `-`, `_` and `.`.
@@ -215,17 +232,32 @@ impl<'t> Arguments<'_, 't> {
         Some((id, on, names))
     }
 
-    fn put_layer(&mut self) -> Option<Call> {
-        let (id, parent, names) = self.created("parent")?;
-        let diff = match self.keyed("diff") {
+    /// The argument `key=true`; `false` where there is none.
+    fn flag(&mut self, key: &str) -> bool {
+        match self.keyed(key) {
             None | Some((_, "false")) => false,
             Some((_, "true")) => true,
             Some((word, other)) => {
-                let message = format!("`diff` is `true` or `false`, not `{other}`");
+                let message = format!("`{key}` is `true` or `false`, not `{other}`");
                 self.mistakes.add(&word.span, message, "here", None);
                 false
             }
-        };
+        }
+    }
+
+    /// A method of the lock library. The file may be in a directory.
+    fn lockfile(&mut self, method: &str) -> Option<Call> {
+        let method = LockMethod::ALL.into_iter().find(|known| known.name() == method)?;
+        let file = self.any_word("a lock file")?;
+        for part in file.value.split('/') {
+            self.check_name(&Placed { value: part, span: file.span.clone() });
+        }
+        Some(Call::Lockfile { method, file: file.value.to_owned(), ro: self.flag("ro") })
+    }
+
+    fn put_layer(&mut self) -> Option<Call> {
+        let (id, parent, names) = self.created("parent")?;
+        let diff = self.flag("diff");
         Some(Call::PutLayer { id, parent, names, diff })
     }
 

@@ -226,10 +226,7 @@ impl Reader<'_> {
         let may_crash = table.optional("crash").and_then(|item| item.flag(mistakes));
         let pinned = table.optional("protocol").and_then(|item| item.text(mistakes));
         let protocol = pinned.and_then(|name| self.protocol(&name));
-        let before = match table.optional("before") {
-            Some(item) => self.calls(&item),
-            None => vec![Placed { value: Call::Open, span: table.span.clone() }],
-        };
+        let before = table.optional("before").map(|item| self.calls(&item));
         let item = table.required("thread", &mut self.mistakes)?;
         let tables = item.tables("a thread", &["calls", "repeat"], &mut self.mistakes)?;
         if tables.is_empty() || tables.len() > PROCESSES_MAX {
@@ -244,6 +241,10 @@ impl Reader<'_> {
             threads.push(Thread { script, repeat: repeats(repeat) });
             scripts.push((calls, thread.span.clone()));
         }
+        // The lock library alone needs no store.
+        let needs_store = scripts.iter().any(|(calls, _)| calls.iter().any(|call| !call.value.is_on_lockfile()));
+        let open = || needs_store.then(|| Placed { value: Call::Open, span: table.span.clone() });
+        let before = before.unwrap_or_else(|| open().into_iter().collect());
         let kind = Kind {
             name: name.map_or_else(|| format!("P{number}"), |name| name.value.to_owned()),
             count: count.map_or(1, |count| count.value),

@@ -129,13 +129,13 @@ impl<'a> Known<'a> {
     }
 }
 
-/// `GetStore` comes first: without it there is no store to call.
+/// `GetStore` comes first: without it there is no store to call. The lock library alone needs none.
 fn opened(draft: &Draft, mistakes: &mut Mistakes) {
     let firsts: Vec<&PlacedCall> = match draft.before.first() {
         Some(first) => vec![first],
         None => draft.scripts.iter().filter_map(|(script, _)| script.first()).collect(),
     };
-    for first in firsts.into_iter().filter(|first| first.value != Call::Open) {
+    for first in firsts.into_iter().filter(|first| first.value != Call::Open && !first.value.is_on_lockfile()) {
         let message = format!("`{}` comes before `open`", first.value.name());
         let help = "a process opens the store first; without a `before` of its own it does so by itself".to_owned();
         mistakes.add(&first.span, message, "the store is not open yet", help);

@@ -6,7 +6,7 @@
 #![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::Go;
-use crate::call::Fail;
+use crate::call::{Fail, LockMethod, Reply};
 use crate::ctx::{Cell, Ctx};
 use crate::op::{CellName, Mode, Note, Path};
 use crate::record;
@@ -61,6 +61,16 @@ impl Lockfile {
 
 /// The lock library. Every method is the function of the same name in `pkg/lockfile/lockfile_unix.go`.
 pub trait LockfileProtocol {
+    /// Whether there is a `RecursiveLock`.
+    fn has_recursive_lock(&self) -> bool {
+        true
+    }
+
+    /// Whether the lock of an additional store is opened with `GetROLockfile` (`newROLayerStore`).
+    fn opens_read_only(&self) -> bool {
+        true
+    }
+
     /// `getLockfile`: the object for `path`, made and probed at the first call in the process.
     async fn get_lockfile(&self, ctx: &Ctx, path: &Path, ro: bool) -> Go<Lockfile> {
         let lockfiles_lock = CellName { object: None, field: "lockfilesLock".into() };
@@ -191,4 +201,26 @@ pub trait LockfileProtocol {
     async fn touched_since(&self, ctx: &Ctx, lock: &Lockfile, when: Instant) -> bool {
         ctx.mtime(&lock.path).await.is_some_and(|touched| touched.is_after(when))
     }
+}
+
+/// A call on a lock file alone, `root/FILE.lock`; with `ro`, on that of an additional store.
+///
+/// # Errors
+/// What `GetLockfile` returns.
+pub async fn call<P: LockfileProtocol + ?Sized>(p: &P, ctx: &Ctx, method: LockMethod, file: &str, ro: bool) -> Reply {
+    let ro = ro && p.opens_read_only();
+    let lock = Lockfile::at(&Path::new(format!("root/{file}.lock")), ro);
+    match method {
+        LockMethod::GetLockfile => p.get_lockfile(ctx, &lock.path, ro).await.map(|_| ())?,
+        LockMethod::Lock => p.lock(ctx, &lock).await,
+        LockMethod::Rlock => p.rlock(ctx, &lock).await,
+        // Who called it takes `Lock` since it is gone.
+        LockMethod::RecursiveLock if p.has_recursive_lock() => p.recursive_lock(ctx, &lock).await,
+        LockMethod::RecursiveLock => p.lock(ctx, &lock).await,
+        LockMethod::Unlock => p.unlock(ctx, &lock).await,
+        LockMethod::Touch => p.touch(ctx, &lock).await,
+        LockMethod::Modified => return Ok(Value::Bool(p.modified(ctx, &lock).await)),
+        LockMethod::Locked => return Ok(Value::Bool(p.locked(ctx, &lock).await)),
+    }
+    Ok(Value::Nil)
 }

@@ -41,7 +41,12 @@ pub async fn reset_if_needed<P: StoreProtocol>(p: &P, ctx: &Ctx) {
     p.unlock(ctx, &graph).await;
 }
 
-impl LockfileProtocol for Pr473 {}
+impl LockfileProtocol for Pr473 {
+    /// `newLayerStore` opens additional stores too, with `GetLockfile`; `newROLayerStore` is gone.
+    fn opens_read_only(&self) -> bool {
+        false
+    }
+}
 impl RecordStoreProtocol for Pr473 {}
 
 impl LayerStoreProtocol for Pr473 {

@@ -3,6 +3,7 @@
 #![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::layers::{self, Layer};
+use super::lockfile;
 use super::record_store::{self, Record, RecordStore};
 use super::{Go, LayerStore, LayerStoreProtocol, Lockfile, RecordStoreProtocol, containers, images, mounts};
 use crate::call::{Call, Fail, Reply};
@@ -90,6 +91,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
             Call::Mounted { id } => self.mounted(ctx, &id).await.map(Value::Int),
             Call::Shutdown => self.shutdown(ctx).await.map(|()| Value::Nil),
             Call::ShutdownRo => self.shutdown_ro(ctx).await.map(|()| Value::Nil),
+            Call::Lockfile { method, file, ro } => lockfile::call(self, ctx, method, &file, ro).await,
             Call::Goroutine { name, arguments } => self.goroutine(ctx, &name, arguments).await,
         }
     }

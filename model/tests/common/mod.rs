@@ -5,7 +5,7 @@ pub mod random;
 pub mod small;
 pub mod tiny;
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, LockMethod};
 use lockproof_model::op::Path;
 use lockproof_model::protocol::{Entry, Layer, by_name};
 use lockproof_model::system::{Process, Repeat, System, Thread};
@@ -74,4 +74,20 @@ pub fn delete(id: &str) -> Call {
 pub fn d14(protocol_name: &str) -> System {
     let thread = once(&[names("base"), set_names("base", &["foo", "bar"]), names("base")]);
     system(&[layer("base", &["foo"], "")], vec![process(protocol_name, vec![thread])])
+}
+
+pub fn on_lockfile(method: LockMethod, file: &str) -> Call {
+    Call::Lockfile { method, file: file.into(), ro: false }
+}
+
+/// Processes that use the lock library alone; each thread makes its calls once.
+pub fn lockfile_system(protocol_name: &str, processes: &[&[&[(LockMethod, &str)]]]) -> System {
+    let thread = |calls: &&[(LockMethod, &str)]| {
+        once(&calls.iter().map(|(method, file)| on_lockfile(*method, file)).collect::<Vec<_>>())
+    };
+    let process = |threads: &&[&[(LockMethod, &str)]]| Process {
+        before: Vec::new(),
+        ..process(protocol_name, threads.iter().map(thread).collect())
+    };
+    System { stamped: Vec::new(), documents: Vec::new(), ..system(&[], processes.iter().map(process).collect()) }
 }

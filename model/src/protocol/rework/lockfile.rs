@@ -55,6 +55,11 @@ pub trait ReworkedLockfile {
 }
 
 impl<T: ReworkedLockfile + ?Sized> LockfileProtocol for T {
+    /// Removed in 1.44 (#1376).
+    fn has_recursive_lock(&self) -> bool {
+        false
+    }
+
     /// `Touch`, deprecated: nothing in the library calls it any more.
     async fn touch(&self, ctx: &Ctx, lock: &Lockfile) {
         let stamp = self.record_write(ctx, lock).await;
