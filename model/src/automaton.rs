@@ -102,7 +102,7 @@ pub struct Edge {
 }
 
 /// The nodes that were learned so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Automaton {
     nodes: Vec<Node>,
     roots: FxHashMap<(&'static str, Call), Edge>,
@@ -110,6 +110,15 @@ pub struct Automaton {
     edges: FxHashMap<(NodeId, Outcome), Edge>,
     /// Calls that stand at a node: what comes after it is learned without running the call again from its start.
     standing: VecDeque<(NodeId, Task)>,
+}
+
+impl Clone for Automaton {
+    /// All that was learned. A call under way cannot be cloned; where one stands is learned again when it is needed.
+    fn clone(&self) -> Self {
+        let Self { nodes, roots, raw, edges, standing: _ } = self;
+        let (nodes, roots) = (nodes.clone(), roots.clone());
+        Self { nodes, roots, raw: raw.clone(), edges: edges.clone(), standing: VecDeque::new() }
+    }
 }
 
 impl Automaton {

@@ -302,7 +302,7 @@ pub struct Task {
     slot: Rc<RefCell<Slot>>,
     future: LocalFuture<Reply>,
     /// Of a mutant, what changes its operations.
-    mutation: Option<mutation::Driver>,
+    mutation: Option<Box<mutation::Driver>>,
 }
 
 impl fmt::Debug for Task {
@@ -317,6 +317,7 @@ impl Task {
         let ctx = Ctx::default();
         let slot = Rc::clone(&ctx.slot);
         let mutation = protocol.mutation.filter(|mutation| mutation.call == call.name()).map(mutation::Driver::new);
+        let mutation = mutation.map(Box::new);
         Self { slot, future: (protocol.start)(ctx, call), mutation }
     }
 
