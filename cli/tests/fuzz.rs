@@ -69,7 +69,22 @@ fn ctrl_c_saves_and_tells_what_was_done() {
 
 #[test]
 fn scenarios_that_are_named_are_compared() {
-    let output = lockproof(&["fuzz", "stale-ro-cache-after-rw-write"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    // For two protocols, whatever others there are.
+    let scenario = r#"
+        name = "mine"
+        title = "Three calls"
+        properties = ["fresh", "no-deadlock"]
+        protocols = ["v1_24", "pr_473"]
+        [store]
+        layers = [{ id = "base", names = ["foo"] }]
+        [[process]]
+        [[process.thread]]
+        calls = ["names base", "set-names base bar", "names base"]
+    "#;
+    fs::write(&file, scenario).expect("a file");
+    let output = lockproof(&["fuzz", file.to_str().expect("UTF-8")]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     insta::assert_snapshot!(stdout(&output));
 }
