@@ -88,6 +88,17 @@ Examples:
 A lock that another traced process holds is waited for here, not in the kernel; nothing else is changed.
 Exit status: that of the command, 128 + N if signal N ended it; 2 if it cannot be traced.";
 
+const HUNT: &str = "\
+Examples:
+  lockproof hunt --start 'create-layer -i base' 'delete-layer base' 'create-layer -i a base'
+  lockproof hunt --store 1.57.2 --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b' layers
+  lockproof hunt --replay lockproof-hunt.json --times 20
+
+Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if no
+order of the commands, one after the other, gives what came of it (serial); if a document is replaced without its exclusive
+lock (exclusive); if processes wait for ever (no-deadlock).
+Exit status: 0 none was found, 1 one was, or the search was lost or cut; 2 wrong use.";
+
 const DOCTOR: &str = "\
 Examples:
   lockproof doctor
@@ -161,6 +172,9 @@ pub(crate) enum Command {
     /// Run any program, and print its lock protocol: locks, stamps, documents, renames, who waits for whom.
     #[command(after_help = TRACE)]
     Trace(TraceArgs),
+    /// Run commands of the real store against each other, one interleaving after the other, and look for violations.
+    #[command(after_help = HUNT)]
+    Hunt(HuntArgs),
     /// Say what works on this machine.
     #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),
@@ -418,6 +432,59 @@ pub(crate) struct TraceArgs {
     /// The program and its arguments.
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+/// How the interleavings are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StrategyName {
+    /// Every order of calls that makes a difference.
+    #[default]
+    Exhaustive,
+    /// Priorities at random, changed at a few steps: finds what needs few orderings quickly.
+    Pct,
+    /// Each step at random.
+    Random,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HuntArgs {
+    /// Commands of the store that are started at once, each with its options as one argument: 'create-layer -i a'.
+    #[arg(value_name = "COMMAND", required_unless_present = "replay")]
+    pub(crate) commands: Vec<String>,
+    /// A command that is run before, to make the store; may be repeated.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) start: Vec<String>,
+    /// The `containers-storage`: a file, or a release that scripts/fetch-releases.sh has fetched; without it, the one that is
+    /// installed.
+    #[arg(long, value_name = "FILE|RELEASE")]
+    pub(crate) store: Option<String>,
+    /// How interleavings are chosen.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) strategy: StrategyName,
+    /// Of `pct`: how many orderings a violation needs at most.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) depth: u32,
+    /// Where random choices are drawn from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// End after so many executions.
+    #[arg(long, value_name = "N", value_parser = units::count, default_value = "100_000")]
+    pub(crate) executions_max: u64,
+    /// End after this time: 30s, 5m.
+    #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "10m")]
+    pub(crate) time_max: Duration,
+    /// Where an execution that shows a violation is written, to be run again.
+    #[arg(long, value_name = "FILE", default_value = "lockproof-hunt.json")]
+    pub(crate) record: PathBuf,
+    /// Run a recorded execution again.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["commands", "start"])]
+    pub(crate) replay: Option<PathBuf>,
+    /// How often it is run again.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "replay", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) times: u32,
+    /// How to show what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]

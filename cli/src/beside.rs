@@ -53,7 +53,7 @@ pub(crate) fn run(args: &StressArgs, output: &Output) -> Result<bool, CliError> 
 }
 
 /// The program on the `PATH`.
-fn installed() -> Option<PathBuf> {
+pub(crate) fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("containers-storage")).find(|file| file.is_file())
 }

@@ -96,6 +96,23 @@ pub(crate) enum CliError {
     #[error("containers-storage is not installed")]
     #[diagnostic(help("apt-get install containers-storage, or name one with --store PATH"))]
     NoStore,
+    /// A store that was named is not there.
+    #[error("there is no containers-storage called `{name}`")]
+    #[diagnostic(help("a file, or one of the releases that scripts/fetch-releases.sh puts into {place}"))]
+    UnknownStore {
+        /// What was asked for.
+        name: String,
+        /// Where releases are looked for.
+        place: String,
+    },
+    /// A recording that cannot be read.
+    #[error("failed to read the recording {path}: {problem}")]
+    Recording {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A program could not be supervised.
     #[error("failed to supervise the command")]
     Supervise(#[source] Box<HarnessError>),
@@ -146,6 +163,8 @@ impl CliError {
             | CliError::Nothing { .. }
             | CliError::OptionOfEngine { .. }
             | CliError::OptionOfStrategy { .. }
+            | CliError::UnknownStore { .. }
+            | CliError::Recording { .. }
             | CliError::Supervise(_)
             | CliError::Create { .. }
             | CliError::Refused { .. } => WRONG_USE,

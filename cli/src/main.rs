@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod export;
 mod fuzz;
+mod hunt;
 mod job;
 mod list;
 mod mutants;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
     let as_expected = match cli.command.unwrap_or_default() {
         Command::Trace(args) => return trace::run(&args).map(ExitCode::from),
+        Command::Hunt(args) => hunt::run(&args, output),
         Command::Doctor(args) => doctor::run(&args, output),
         Command::Check(args) => check::run(&args, output),
         Command::Diff(args) => diff::run(&args, output),

@@ -73,7 +73,7 @@ fn the_help_has_examples_and_the_exit_status() {
 #[test]
 fn each_subcommand_has_examples_that_name_what_exists() {
     let names = stdout(&lockproof(&["list", "--by", "name"]));
-    for subcommand in ["check", "diff", "list", "show", "replay", "stress", "fuzz", "trace", "doctor"] {
+    for subcommand in ["check", "diff", "list", "show", "replay", "stress", "fuzz", "trace", "hunt", "doctor"] {
         let output = lockproof(&[subcommand, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let help = stdout(&output);

@@ -38,7 +38,15 @@ impl RunDirectory {
     /// # Errors
     /// If the guardian cannot be started or cannot make it.
     pub fn new(harness: &Harness) -> Result<Self, HarnessError> {
-        let role = Role::Guardian { below: std::env::temp_dir() };
+        Self::below(harness, &std::env::temp_dir())
+    }
+
+    /// A new directory in this one.
+    ///
+    /// # Errors
+    /// If the guardian cannot be started or cannot make it.
+    pub fn below(harness: &Harness, directory: &Path) -> Result<Self, HarnessError> {
+        let role = Role::Guardian { below: directory.to_path_buf() };
         let mut guardian = Worker::start(harness, "guardian", role, LIMIT)?;
         match guardian.first()? {
             Answer::Guards { directory } => Ok(Self { guardian, path: directory }),

@@ -13,6 +13,7 @@
 //! | [`stress`] | the same processes, running freely |
 //! | [`beside`] | the real library as a daemon, and real commands beside it, running freely |
 //! | [`supervise`] | unmodified programs, each call about a lock or a file seen before it happens |
+//! | [`hunt`] | the unmodified `containers-storage` against itself, one interleaving after the other |
 //! | [`doctor`] | what works on this machine |
 //! | [`kernel`] | the kernel's own account of locks |
 //! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
@@ -26,6 +27,7 @@ pub mod doctor;
 pub mod documents;
 mod error;
 pub mod guardian;
+pub mod hunt;
 pub mod kernel;
 pub mod library;
 pub mod probe;

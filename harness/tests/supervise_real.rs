@@ -149,11 +149,13 @@ fn stamps_and_documents_are_read_as_they_are() {
 /// SIGURG to stop goroutines.
 #[test]
 fn signals_make_no_call_twice() {
+    const SIGNALS: u32 = 200;
+    const ROUNDS_MAX: usize = 200;
     let Some(store) = Store::new() else { return };
     store.traced(&["create-layer", "-i", "below"], |_| {});
     let quiet = steps(&store.traced(&["exists", "below"], |_| {}));
     let (target, over) = (AtomicU32::new(0), AtomicBool::new(false));
-    let sent = AtomicU32::new(0);
+    let (sent, mut disturbed) = (AtomicU32::new(0), Vec::new());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
@@ -164,14 +166,17 @@ fn signals_make_no_call_twice() {
                 std::thread::yield_now();
             }
         });
-        for _ in 0..5 {
-            let disturbed = store.traced(&["exists", "below"], |event| match event.action {
+        while sent.load(Ordering::Relaxed) < SIGNALS && disturbed.len() < ROUNDS_MAX {
+            let events = store.traced(&["exists", "below"], |event| match event.action {
                 Action::Ended => target.store(0, Ordering::Relaxed),
                 _ => target.store(event.process, Ordering::Relaxed),
             });
-            assert_eq!(steps(&disturbed), quiet);
+            disturbed.push(steps(&events));
         }
         over.store(true, Ordering::Relaxed);
     });
-    assert!(sent.into_inner() > 100, "hardly a signal was sent");
+    assert!(sent.into_inner() >= SIGNALS, "hardly a signal was sent in {ROUNDS_MAX} rounds");
+    for steps in disturbed {
+        assert_eq!(steps, quiet);
+    }
 }

@@ -3,7 +3,8 @@
 //! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `write
 //! FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`: starts another that does the words between the
-//! commas. `join`: waits for those. `sleep`: for ever.
+//! commas. `join`: waits for those. `sleep`: for ever. As a store it is given a directory with `--graph`, to work in, and is
+//! asked for its `layers` and the like, of which it has none.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -38,6 +39,14 @@ fn main() {
                 let script = argument();
                 beside.push(Command::new(program).args(script.split(',')).spawn().expect("our own program"));
             }
+            "--graph" => {
+                let directory = argument();
+                std::fs::create_dir_all(&directory)
+                    .and_then(|()| std::env::set_current_dir(&directory))
+                    .expect("a directory");
+            }
+            "--run" | "--storage-driver" => drop(argument()),
+            "layers" | "images" | "containers" => {}
             "join" => {
                 for mut child in beside.drain(..) {
                     child.wait().expect("a child of ours");

@@ -10,6 +10,7 @@
 //! | [`event`] | what is seen |
 //! | [`locks`] | who holds what and who waits, by the kernel's rules |
 //! | [`session`] | programs whose calls stop here, and go on when they are told to |
+//! | [`rest`] | whether a process can do anything before we answer it |
 //! | [`trace`] | a program that is only watched |
 //! | `filter` | which calls are seen, and the filter |
 //! | `decode`, `memory` | what a call means |
@@ -25,6 +26,7 @@ mod keeper;
 mod launch;
 pub mod locks;
 mod memory;
+pub mod rest;
 pub mod session;
 pub mod trace;
 mod wire;

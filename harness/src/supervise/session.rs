@@ -10,13 +10,15 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 
 use super::decode::{Caller, Decoder, Interest, Meaning};
 use super::event::{Action, Event, Fate, FileId, FileRef, LockKind, Range, ReleasedBy};
 use super::filter::{self, Trap};
 use super::launch::{Isolation, Launcher, Program, Told};
 use super::locks::{Held, LockTable, Owner, Request};
+use super::rest::Task;
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::kernel;
@@ -51,6 +53,23 @@ impl Stopped {
             Meaning::Lock(request, _) => Some(request),
             _ => None,
         }
+    }
+
+    /// What it is about to do: nothing, one thing, or for each lock that it drops, a release.
+    #[must_use]
+    pub fn actions(&self) -> Vec<Action> {
+        let own = match &self.meaning {
+            Meaning::Lock(request, _) => Some(Action::Lock(request.wanted.clone())),
+            Meaning::Plain(action) => Some(action.clone()),
+            Meaning::Execute(program) => Some(Action::Execute { program: program.clone() }),
+            Meaning::Exit(status) => Some(Action::Exit { status: *status }),
+            _ => None,
+        };
+        let release = |(file, held, by): &(FileRef, Held, ReleasedBy)| {
+            let (file, kind, range, by) = (file.clone(), held.kind, held.range, *by);
+            Action::Release { file, kind, range, by }
+        };
+        own.into_iter().chain(self.drops.iter().map(release)).collect()
     }
 }
 
@@ -97,6 +116,8 @@ pub(super) struct Process {
     /// Whether it is the launcher's child, of which the launcher has not spoken yet.
     unclaimed: bool,
     executed: bool,
+    /// Its threads, until it makes a new one.
+    pub(super) tasks: Option<Vec<Task>>,
 }
 
 /// Programs under supervision.
@@ -108,6 +129,8 @@ pub struct Session {
     pub(super) processes: BTreeMap<u32, Process>,
     /// To which process each thread belongs.
     threads: HashMap<u32, u32>,
+    /// The calls that wait for an answer of ours, each with its thread.
+    pub(super) asking: HashMap<u64, u32>,
     /// Threads that were let go on with a call that drops a lock: it has run when they are heard of again.
     dropping: HashSet<u32>,
     pub(super) locks: LockTable,
@@ -144,6 +167,7 @@ impl Session {
             interest,
             processes: BTreeMap::new(),
             threads: HashMap::new(),
+            asking: HashMap::new(),
             dropping: HashSet::new(),
             locks: LockTable::default(),
             locked: HashSet::new(),
@@ -200,16 +224,12 @@ impl Session {
 
     /// Waits for the kernel or the launcher to say something, and takes it in.
     fn listen(&mut self, limit: Duration) -> Result<(), HarnessError> {
-        let timeout = if limit > Duration::from_secs(3600) {
-            PollTimeout::NONE
-        } else {
-            PollTimeout::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
-        };
+        let limit = TimeSpec::from(limit.min(Duration::from_secs(3600)));
         let (calls, tells, ended) = {
             let mut watched = vec![PollFd::new(self.launcher.listener(), PollFlags::POLLIN)];
             watched.extend(self.launcher.socket().map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
             watched.extend(self.processes.values().map(|one| PollFd::new(one.held.as_fd(), PollFlags::POLLIN)));
-            match poll(&mut watched, timeout) {
+            match ppoll(&mut watched, Some(limit), None) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(HarnessError::io("wait for", "a call")(error.into())),
             }
@@ -235,6 +255,7 @@ impl Session {
     fn take_call(&mut self) -> Result<(), HarnessError> {
         let received = seccomp::receive(self.launcher.listener()).map_err(HarnessError::io("receive", "a call"))?;
         let Some(call) = received else { return Ok(()) };
+        self.asking.insert(call.id, call.thread);
         let Some(trap) = filter::trap_of(call.number) else { return self.answer(call.id, Answer::Continue).map(drop) };
         let Some(process) = self.process_of(call.thread) else {
             return self.answer(call.id, Answer::Continue).map(drop);
@@ -275,7 +296,13 @@ impl Session {
         let mut meaning = decoder.meaning(trap);
         let mut drops = Vec::new();
         match &mut meaning {
-            Meaning::Nothing | Meaning::Fork => return self.answer(call.id, Answer::Continue).map(drop),
+            Meaning::Nothing => return self.answer(call.id, Answer::Continue).map(drop),
+            Meaning::Fork => {
+                if let Some(process) = self.processes.get_mut(&process) {
+                    process.tasks = None;
+                }
+                return self.answer(call.id, Answer::Continue).map(drop);
+            }
             Meaning::ChangeRoot => {
                 if let Some(process) = self.processes.get_mut(&process) {
                     process.elsewhere = true;
@@ -306,7 +333,9 @@ impl Session {
 
     fn take_end(&mut self, pid: u32) {
         let gone = self.processes.remove(&pid);
-        self.threads.retain(|_, process| *process != pid);
+        let threads = &mut self.threads;
+        threads.retain(|_, process| *process != pid);
+        self.asking.retain(|_, thread| threads.contains_key(thread));
         self.parked.retain(|_, parked| parked.request.owner.process() != pid);
         self.held_back.retain(|(call, _)| self.threads.contains_key(&call.thread));
         self.locks.end(pid);
@@ -375,13 +404,14 @@ impl Session {
         let held = process::hold(pid).ok()?;
         let elsewhere = self.processes.get(&parent).is_some_and(|parent| parent.elsewhere);
         let unclaimed = parent == self.launcher.pid() && self.ordered > 0;
-        let process = Process { held, parent, elsewhere, number: None, unclaimed, executed: false };
+        let process = Process { held, parent, elsewhere, number: None, unclaimed, executed: false, tasks: None };
         self.processes.insert(pid, process);
         self.threads.insert(pid, pid);
         Some(pid)
     }
 
     fn answer(&mut self, id: u64, answer: Answer) -> Result<bool, HarnessError> {
+        self.asking.remove(&id);
         seccomp::answer(self.launcher.listener(), id, answer).map_err(HarnessError::io("answer", "a call"))
     }
 
@@ -735,6 +765,35 @@ impl Session {
     /// If the launcher is gone.
     pub fn sweep(&mut self) -> Result<(), HarnessError> {
         self.launcher.sweep()
+    }
+
+    /// Forgets the files of the last run, when all processes have ended: their numbers may come again.
+    pub fn forget(&mut self) {
+        self.locks = LockTable::default();
+        self.locked.clear();
+        self.probes.clear();
+        self.dropping.clear();
+        self.threads.clear();
+        self.began = Instant::now();
+    }
+
+    /// Who holds what, and who waits.
+    #[must_use]
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The supervised processes.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.processes.keys().copied()
+    }
+
+    /// Whether a parked or a stopped request could be granted now.
+    ///
+    /// # Errors
+    /// If the kernel does not say who holds what.
+    pub fn is_free(&mut self, request: &Request) -> Result<bool, HarnessError> {
+        Ok(self.blockers(request)?.is_empty())
     }
 
     /// Whether any supervised process is left.

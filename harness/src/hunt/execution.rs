@@ -1,0 +1,519 @@
+//! One execution: commands of a real store, one step at a time, in an order that a strategy decides.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use lockproof_model::op::Mode;
+
+use super::step::{LockStep, Step, Unit};
+use super::strategy::Strategy;
+use super::workload::Workload;
+use crate::error::HarnessError;
+use crate::supervise::Program;
+use crate::supervise::event::{Action, Event, Fate};
+use crate::supervise::locks::Owner;
+use crate::supervise::rest::Rest;
+use crate::supervise::session::{Happening, Session, Stopped};
+
+/// How long a process may do nothing that we see, while it does not wait for us. On a busy machine it may get no processor
+/// for a while.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long a process may sleep for a time of its own choice, until we take it that nothing will come of it.
+const DOZE: Duration = Duration::from_secs(1);
+
+/// How long one that waits for a child or a pipe is left alone, for what it waits for may have come.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How often we look whether a process has come to rest.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All commands have ended.
+    Done,
+    /// Some wait, and nobody is left who could let them go on: who, and for what.
+    Stuck(Vec<String>),
+    /// The strategy has no further use for it: whatever comes is like another execution.
+    Abandoned,
+    /// What a unit stood before is not what the strategy remembered of it.
+    Diverged {
+        /// At which step, from 0.
+        step: usize,
+        /// What was expected there.
+        expected: String,
+        /// What there was.
+        found: String,
+    },
+    /// There were more steps than allowed, or it took too long: which.
+    Limit(String),
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Said {
+    /// Its exit status; 128 + N if signal N ended it; `None` if it did not end.
+    pub status: Option<i32>,
+    /// What it printed on its standard output.
+    pub output: String,
+    /// What it printed on its standard error.
+    pub errors: String,
+}
+
+/// An execution.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// What was seen, each with the participant.
+    pub events: Vec<(usize, Event)>,
+    /// What came of each command.
+    pub said: Vec<Said>,
+    /// How it ended.
+    pub end: End,
+    /// The steps that could not be taken at the end, where it is stuck.
+    pub blocked: Vec<Step>,
+}
+
+/// What bounds an execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many steps.
+    pub steps: usize,
+    /// How long.
+    pub time: Duration,
+}
+
+/// Where an execution takes place, and what is run.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The unmodified `containers-storage`.
+    pub program: PathBuf,
+    /// The directory of the store: `root` and `run` are below it.
+    pub store: PathBuf,
+    /// Where what the commands print is kept.
+    pub output: PathBuf,
+}
+
+impl Stage {
+    /// The words with which a command of the store begins.
+    #[must_use]
+    pub fn command(&self, words: &[String]) -> Vec<std::ffi::OsString> {
+        let mut command: Vec<std::ffi::OsString> = vec![self.program.clone().into()];
+        command.extend(["--graph".into(), self.store.join("root").into()]);
+        command.extend(["--run".into(), self.store.join("run").into()]);
+        command.extend(["--storage-driver".into(), "vfs".into()]);
+        command.extend(words.iter().map(Into::into));
+        command
+    }
+}
+
+struct Running<'a> {
+    session: &'a mut Session,
+    stage: &'a Stage,
+    stopped: BTreeMap<Unit, Vec<Stopped>>,
+    units: BTreeMap<u32, Unit>,
+    /// How many processes each participant has had.
+    born: Vec<usize>,
+    started: usize,
+    said: Vec<Said>,
+    statuses: usize,
+    steps: Vec<Step>,
+    events: Vec<(usize, Event)>,
+    until: Instant,
+}
+
+/// Runs the commands of a workload against each other.
+///
+/// # Errors
+/// If a program cannot be started, or the supervisor cannot go on. Everything is killed then, when the session ends.
+pub fn execute(
+    session: &mut Session,
+    stage: &Stage,
+    workload: &Workload,
+    strategy: &mut dyn Strategy,
+    limits: Limits,
+) -> Result<Execution, HarnessError> {
+    let participants = workload.commands.len();
+    let mut running = Running {
+        session,
+        stage,
+        stopped: BTreeMap::new(),
+        units: BTreeMap::new(),
+        born: vec![0; participants],
+        started: 0,
+        said: vec![Said::default(); participants],
+        statuses: 0,
+        steps: Vec::new(),
+        events: Vec::new(),
+        until: Instant::now() + limits.time,
+    };
+    let end = running.start(workload).and_then(|()| running.run(strategy, limits))?;
+    let blocked = if matches!(end, End::Stuck(_)) { running.blocked() } else { Vec::new() };
+    running.clear()?;
+    for (participant, said) in running.said.iter_mut().enumerate() {
+        let read = |kind| fs::read(stage.output.join(format!("{participant}.{kind}"))).unwrap_or_default();
+        said.output = String::from_utf8_lossy(&read("out")).into_owned();
+        said.errors = String::from_utf8_lossy(&read("err")).into_owned();
+    }
+    let Running { steps, events, said, .. } = running;
+    Ok(Execution { steps, events, said, end, blocked })
+}
+
+impl Running<'_> {
+    fn start(&mut self, workload: &Workload) -> Result<(), HarnessError> {
+        let create = |path: PathBuf| File::create(&path).map_err(HarnessError::io("create", path));
+        let nothing = File::open("/dev/null").map_err(HarnessError::io("open", "/dev/null"))?;
+        for (participant, words) in workload.commands.iter().enumerate() {
+            let command = self.stage.command(words);
+            let directory = self.stage.output.clone();
+            let program = Program { command, directory: directory.clone(), environment: BTreeMap::new() };
+            let (out, err) = (
+                create(directory.join(format!("{participant}.out")))?,
+                create(directory.join(format!("{participant}.err")))?,
+            );
+            let number = u32::try_from(participant).unwrap_or(u32::MAX);
+            self.session.run(number, &program, [nothing.as_fd(), out.as_fd(), err.as_fd()])?;
+        }
+        while self.started < workload.commands.len() {
+            self.hear(SILENCE)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, strategy: &mut dyn Strategy, limits: Limits) -> Result<End, HarnessError> {
+        let mut last = None;
+        loop {
+            if !self.settle(last)? {
+                return Ok(End::Limit(format!("it did not come to rest within {SILENCE:?}")));
+            }
+            let enabled = self.enabled()?;
+            if enabled.is_empty() {
+                return Ok(if self.session.is_over() { End::Done } else { End::Stuck(self.waiting()) });
+            }
+            if self.steps.len() >= limits.steps {
+                return Ok(End::Limit(format!("more than {} steps", limits.steps)));
+            }
+            if Instant::now() > self.until {
+                return Ok(End::Limit(format!("longer than {:?}", limits.time)));
+            }
+            let chosen = match strategy.choose(&enabled) {
+                Ok(Some(chosen)) => chosen,
+                Ok(None) => return Ok(End::Abandoned),
+                Err((expected, found)) => {
+                    return Ok(End::Diverged { step: self.steps.len(), expected, found });
+                }
+            };
+            let step = enabled[chosen].clone();
+            last = Some(step.unit);
+            self.take(step)?;
+        }
+    }
+
+    /// Waits until each process waits for us, or for somebody else; `false` if one does not in time. As a rule only the one
+    /// that took the last step runs.
+    fn settle(&mut self, last: Option<Unit>) -> Result<bool, HarnessError> {
+        let mut quiet_since = Instant::now();
+        let mut first = last.is_some();
+        loop {
+            let told = if first { self.hear(LOOK * 20)? } else { false };
+            first = false;
+            if told {
+                quiet_since = Instant::now();
+            }
+            let pids: Vec<u32> = self.session.processes().collect();
+            let mut rests = true;
+            for pid in pids {
+                match self.session.rest(pid) {
+                    Rest::Asks | Rest::Gone => {}
+                    // One whose lock request is parked asks, too; what sleeps may be woken by whom we answered last.
+                    Rest::Sleeps => rests &= quiet_since.elapsed() > NAP,
+                    Rest::Dozes => rests &= quiet_since.elapsed() > DOZE,
+                    Rest::Runs => rests = false,
+                }
+            }
+            if rests && self.statuses + self.alive() >= self.said.len() {
+                return Ok(true);
+            }
+            if quiet_since.elapsed() > SILENCE {
+                return Ok(false);
+            }
+            if self.hear(LOOK)? {
+                quiet_since = Instant::now();
+            }
+        }
+    }
+
+    /// How many commands have not ended.
+    fn alive(&self) -> usize {
+        self.session.processes().filter(|pid| self.units.get(pid).is_some_and(|unit| unit.process == 0)).count()
+    }
+
+    /// Takes in what happens next, within `limit`. Returns whether something did.
+    fn hear(&mut self, limit: Duration) -> Result<bool, HarnessError> {
+        match self.session.next(limit)? {
+            Happening::Call(stopped) => {
+                if stopped.actions().iter().all(|action| matches!(action, Action::Execute { .. } | Action::Exit { .. }))
+                {
+                    // Nobody else is concerned.
+                    let participant = self.unit(stopped.process).participant;
+                    let events = self.session.go(stopped)?;
+                    self.events.extend(events.into_iter().map(|event| (participant, event)));
+                } else {
+                    let unit = self.unit(stopped.process);
+                    self.stopped.entry(unit).or_default().push(stopped);
+                }
+            }
+            Happening::Started { number, event } => {
+                let participant = usize::try_from(number).unwrap_or(0);
+                self.units.insert(event.process, Unit { participant, process: 0 });
+                self.born[participant] = 1;
+                self.started += 1;
+            }
+            Happening::NotStarted { problem, .. } => {
+                let program = self.stage.program.display().to_string();
+                return Err(HarnessError::NotStarted { program, problem });
+            }
+            Happening::Ended(event) => {
+                let unit = self.unit(event.process);
+                self.stopped.remove(&unit);
+                self.events.push((unit.participant, event));
+            }
+            Happening::Status { number, status } => {
+                let participant = usize::try_from(number).unwrap_or(0);
+                self.said[participant].status = Some(exit_status(status));
+                self.statuses += 1;
+            }
+            Happening::Nothing => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn unit(&mut self, pid: u32) -> Unit {
+        if let Some(unit) = self.units.get(&pid) {
+            return *unit;
+        }
+        let participant = self.session.program_of(pid).and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
+        let unit = Unit { participant, process: self.born[participant] };
+        self.born[participant] += 1;
+        self.units.insert(pid, unit);
+        unit
+    }
+
+    /// The steps that can be taken now, one for each unit that can take one. Of several calls of one process, the first by
+    /// name. A request for a lock that is not free is no step, unless all that is left is a cycle of such requests: then the
+    /// last to ask gets `EDEADLK`, and each may be the last.
+    fn enabled(&mut self) -> Result<Vec<Step>, HarnessError> {
+        let (mut enabled, mut blocked) = (Vec::new(), Vec::new());
+        let base = self.stage.store.clone();
+        let units: Vec<Unit> = self.stopped.keys().copied().collect();
+        for unit in units {
+            let Some(stopped) = self.stopped.get_mut(&unit) else { continue };
+            if stopped.len() > 1 {
+                stopped.sort_by_cached_key(|stopped| describe(self.session, unit, &base, stopped).what);
+            }
+            let mut is_free = false;
+            for at in 0..stopped.len() {
+                let step = describe(self.session, unit, &base, &stopped[at]);
+                let request = stopped[at].request().filter(|_| step.lock == LockStep::Takes).cloned();
+                if request.is_none_or(|request| self.session.is_free(&request).unwrap_or(false)) {
+                    enabled.push(step);
+                    stopped.swap(0, at);
+                    is_free = true;
+                    break;
+                }
+            }
+            if !is_free && let Some(first) = stopped.first() {
+                blocked.push(describe(self.session, unit, &base, first));
+            }
+        }
+        let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
+            .filter_map(|(thread, request)| {
+                let unit = *self.units.get(&request.owner.process())?;
+                let action = Action::Lock(request.wanted.clone());
+                Some((thread, unit, Step::of(unit, &base, &[(action, None)])))
+            })
+            .collect();
+        let free = self.session.grantable()?;
+        for (thread, unit, step) in parked {
+            if free.contains(&thread) && !enabled.iter().any(|step| step.unit == unit) {
+                enabled.push(step);
+            }
+        }
+        if enabled.is_empty() {
+            enabled.extend(blocked.into_iter().filter(|step| self.closes_cycle(step.unit)));
+        }
+        enabled.sort_by_key(|step| step.unit);
+        Ok(enabled)
+    }
+
+    /// Whether a unit's request would get `EDEADLK` if all others had asked before.
+    fn closes_cycle(&self, unit: Unit) -> bool {
+        let mut table = self.session.locks().clone();
+        for (other, stopped) in &self.stopped {
+            for request in stopped.iter().filter_map(Stopped::request).filter(|_| *other != unit) {
+                if matches!(request.owner, Owner::Process(_)) && !table.in_the_way(request).is_empty() {
+                    table.wait(request.owner.process(), request.clone());
+                }
+            }
+        }
+        let mine = self.stopped.get(&unit).and_then(|stopped| stopped.first()?.request());
+        mine.is_some_and(|request| table.deadlocks(request))
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), HarnessError> {
+        let unit = step.unit;
+        let stopped =
+            self.stopped.get_mut(&unit).filter(|stopped| !stopped.is_empty()).map(|stopped| stopped.remove(0));
+        let events = match stopped {
+            Some(stopped) => {
+                let blocked = match stopped.request() {
+                    Some(request) if step.lock == LockStep::Takes => !self.session.is_free(request)?,
+                    _ => false,
+                };
+                let mut events = Vec::new();
+                if blocked {
+                    // The others of the cycle ask first.
+                    let others: Vec<Unit> = self.stopped.keys().copied().filter(|other| *other != unit).collect();
+                    for other in others {
+                        for stopped in self.stopped.remove(&other).unwrap_or_default() {
+                            events.extend(self.session.go(stopped)?);
+                        }
+                    }
+                }
+                events.extend(self.session.go(stopped)?);
+                events
+            }
+            None => {
+                let thread =
+                    self.session.parked().find(|(_, request)| self.units.get(&request.owner.process()) == Some(&unit));
+                match thread.map(|(thread, _)| thread) {
+                    Some(thread) => self.session.grant(thread)?,
+                    None => Vec::new(),
+                }
+            }
+        };
+        if self.stopped.get(&unit).is_some_and(Vec::is_empty) {
+            self.stopped.remove(&unit);
+        }
+        for event in events {
+            let participant = self.unit(event.process).participant;
+            self.events.push((participant, event));
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// The steps that units stand before, and those that they wait to take.
+    fn blocked(&self) -> Vec<Step> {
+        let base = &self.stage.store;
+        let stopped =
+            self.stopped.iter().flat_map(|(unit, stopped)| stopped.iter().map(move |stopped| (unit, stopped)));
+        let stopped = stopped.map(|(unit, stopped)| describe(self.session, *unit, base, stopped));
+        let parked = self.session.parked().filter_map(|(_, request)| {
+            let unit = self.units.get(&request.owner.process())?;
+            Some(Step::of(*unit, base, &[(Action::Lock(request.wanted.clone()), None)]))
+        });
+        stopped.chain(parked).collect()
+    }
+
+    /// Who waits, and for what.
+    fn waiting(&self) -> Vec<String> {
+        let name = |unit: Unit| Workload::name(unit.participant);
+        let blocked = self.blocked();
+        let asleep = self.session.processes().filter_map(|pid| self.units.get(&pid)).filter(|_| blocked.is_empty());
+        let waits = blocked.iter().map(|step| format!("{} waits for {}", name(step.unit), step.what));
+        waits.chain(asleep.map(|unit| format!("{} sleeps", name(*unit)))).collect()
+    }
+
+    /// Kills whatever is left, and waits until it is gone.
+    fn clear(&mut self) -> Result<(), HarnessError> {
+        if !self.session.is_over() {
+            self.session.sweep()?;
+        }
+        let until = Instant::now() + SILENCE;
+        while !self.session.is_over() || self.statuses < self.said.len() {
+            match self.session.next(SILENCE)? {
+                Happening::Ended(event) => {
+                    let participant = self.unit(event.process).participant;
+                    self.events.push((participant, event));
+                }
+                Happening::Status { .. } => self.statuses += 1,
+                _ => {}
+            }
+            if Instant::now() > until {
+                return Err(HarnessError::Deadline {
+                    limit: SILENCE * 2,
+                    at: "processes that were killed do not end".into(),
+                });
+            }
+        }
+        self.session.forget();
+        Ok(())
+    }
+}
+
+/// What a unit stands before.
+fn describe(session: &Session, unit: Unit, base: &Path, stopped: &Stopped) -> Step {
+    let actions: Vec<(Action, Option<Mode>)> = (stopped.actions().into_iter())
+        .map(|action| {
+            let released = match &action {
+                Action::Release { file, .. } => {
+                    file.id.and_then(|id| session.locks().of(stopped.process, id).map(|held| held.mode).max())
+                }
+                _ => None,
+            };
+            (action, released)
+        })
+        .collect();
+    Step::of(unit, base, &actions)
+}
+
+fn exit_status(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+impl Execution {
+    /// The documents that were replaced while the process had not their exclusive lock: which, by whom.
+    #[must_use]
+    pub fn replaced_without_lock(&self) -> Vec<String> {
+        let mut held: BTreeMap<u32, Vec<PathBuf>> = BTreeMap::new();
+        let mut found = Vec::new();
+        for (participant, event) in &self.events {
+            let locks = held.entry(event.process).or_default();
+            match (&event.action, &event.fate) {
+                (Action::Lock(wanted) | Action::Grant(wanted), Fate::Granted) if wanted.mode == Mode::Exclusive => {
+                    locks.push(wanted.file.path.clone());
+                }
+                (Action::Release { file, .. }, Fate::Goes) => locks.retain(|lock| *lock != file.path),
+                (Action::Ended, _) => locks.clear(),
+                (Action::Rename { to, .. }, Fate::Goes) => {
+                    let Some(lock) = lock_of(&to.path) else { continue };
+                    if !locks.contains(&lock) {
+                        let (who, what) = (Workload::name(*participant), to.path.file_name().unwrap_or_default());
+                        found.push(format!("{who} replaces {} without its exclusive lock", what.to_string_lossy()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The lock file of a document of a store: `layers.lock` of `layers.json` and `volatile-layers.json`. `None` of what is no
+/// such document.
+fn lock_of(document: &Path) -> Option<PathBuf> {
+    let name = document.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".json")?;
+    let stem = stem.strip_prefix("volatile-").unwrap_or(stem);
+    ["layers", "mountpoints", "images", "containers"]
+        .contains(&stem)
+        .then(|| document.with_file_name(format!("{stem}.lock")))
+}

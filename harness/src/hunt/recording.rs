@@ -1,0 +1,64 @@
+//! An execution written down: the workload, and who does what in which order.
+
+use serde::{Deserialize, Serialize};
+
+use super::execution::Execution;
+use super::step::Unit;
+use super::workload::Workload;
+
+/// The version of a recording.
+pub const VERSION: u32 = 1;
+
+/// An execution, to be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What was run against what.
+    pub workload: Workload,
+    /// The property that it violates.
+    pub property: String,
+    /// How, in words.
+    pub detail: String,
+    /// Each step: the participant, its process, and what that does.
+    pub schedule: Vec<(usize, usize, String)>,
+}
+
+impl Recording {
+    pub(super) fn of(workload: &Workload, property: &str, detail: &str, execution: &Execution) -> Self {
+        let step = |step: &super::step::Step| (step.unit.participant, step.unit.process, step.what.clone());
+        Self {
+            version: VERSION,
+            workload: workload.clone(),
+            property: property.into(),
+            detail: detail.into(),
+            schedule: execution.steps.iter().map(step).collect(),
+        }
+    }
+
+    /// Reads what was written.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let recording: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if recording.version != VERSION {
+            return Err(format!("it has version {}, and version {VERSION} is known here", recording.version));
+        }
+        Ok(recording)
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn write(&self) -> String {
+        // Strings and numbers can be written.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    pub(super) fn steps(&self) -> Vec<(Unit, String)> {
+        let step = |(participant, process, what): &(usize, usize, String)| {
+            (Unit { participant: *participant, process: *process }, what.clone())
+        };
+        self.schedule.iter().map(step).collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! Hunts: on a program of ours whose faults are known, and on the unmodified `containers-storage`.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::harness;
+use lockproof_harness::hunt::execution::Limits;
+use lockproof_harness::hunt::recording::Recording;
+use lockproof_harness::hunt::workload::Workload;
+use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
+
+const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
+
+fn locker() -> PathBuf {
+    env!("CARGO_BIN_EXE_lockproof-locker").into()
+}
+
+fn workload(start: &[&str], commands: &[&str]) -> Workload {
+    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
+    Workload { start: words(start), commands: words(commands) }
+}
+
+fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
+    let time = Duration::from_secs(60);
+    let options = HuntOptions { program: program.into(), search, seed: 1, executions: 1000, time, limits: LIMITS };
+    hunt(&harness(), workload, &options, |_| true).unwrap()
+}
+
+const SECTIONS: [&str; 2] = ["exclusive a write x close a", "exclusive a write x close a"];
+const ABBA: [&str; 2] = ["exclusive a exclusive b close b close a", "exclusive b exclusive a close a close b"];
+
+#[test]
+fn two_critical_sections_have_two_orders() {
+    let start = ["write a write b write x"];
+    let report = hunted(&locker(), &workload(&start, &SECTIONS), Search::Exhaustive);
+    assert_eq!(report.ended, Ended::Exhausted);
+    let progress = report.progress.unwrap();
+    assert_eq!((progress.complete, progress.redundant, progress.diverged), (2, 0, 0));
+    // Both orders come to the same.
+    assert_eq!(report.outcomes, (1, 1));
+}
+
+/// Two orders without a deadlock, and the deadlock, in which either may be the one to get `EDEADLK`.
+#[test]
+fn locks_taken_in_two_orders_end_with_edeadlk() {
+    let start = ["write a write b"];
+    let workload = workload(&start, &ABBA);
+    for search in [Search::Exhaustive, Search::Random, Search::Pct { depth: 3 }] {
+        let report = hunted(&locker(), &workload, search);
+        assert_eq!(report.ended, Ended::Violated, "{search:?}: {report:?}");
+        let violation = report.violation.unwrap();
+        assert_eq!(violation.wrong.property, "serial");
+        assert!(
+            violation.wrong.detail.contains("no order of the commands gives these answers"),
+            "{}",
+            violation.wrong.detail
+        );
+        assert!(violation.execution.said.iter().any(|said| said.output.contains("deadlock")));
+        // One goes as far as its first lock, then the other to its end, then the first goes on: no fewer switches do.
+        let mut turns: Vec<usize> = violation.execution.steps.iter().map(|step| step.unit.participant).collect();
+        turns.dedup();
+        assert!(turns.len() <= 4, "{search:?}: {turns:?}");
+        let recording = Recording::read(&violation.recording.write()).unwrap();
+        assert_eq!(recording, violation.recording);
+        let found = replay(&harness(), &locker(), &recording, 20, LIMITS).unwrap().found;
+        assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
+    }
+}
+
+/// A lock that nobody ever releases is waited for by a process for ever.
+#[test]
+fn one_who_waits_for_ever_is_told_of() {
+    let workload = workload(&["write a"], &["exclusive a beside exclusive,a join close a"]);
+    let options = HuntOptions {
+        program: locker(),
+        search: Search::Random,
+        seed: 1,
+        executions: 1,
+        time: Duration::from_secs(60),
+        limits: LIMITS,
+    };
+    // With nothing beside it, it does not end either; so there is no order to compare with.
+    let refused = hunt(&harness(), &workload, &options, |_| true).unwrap_err().to_string();
+    assert!(refused.contains("does not come to its end with nothing beside it"), "{refused}");
+    assert!(refused.contains("A waits for W(root/a)"), "{refused}");
+}
+
+#[test]
+fn a_store_that_cannot_be_made_is_refused() {
+    let options = HuntOptions {
+        program: locker(),
+        search: Search::Exhaustive,
+        seed: 1,
+        executions: 1,
+        time: Duration::from_secs(60),
+        limits: LIMITS,
+    };
+    let refused = hunt(&harness(), &workload(&["nonsense"], &["write a"]), &options, |_| true).unwrap_err();
+    assert!(refused.to_string().contains("`nonsense` fails, before anything else is run"), "{refused}");
+    let many = ["write a"; 6];
+    let refused = hunt(&harness(), &workload(&[], &many), &options, |_| true).unwrap_err();
+    assert!(refused.to_string().contains("1 to 5 commands"), "{refused}");
+}
+
+#[test]
+fn a_recording_of_another_version_is_refused() {
+    let text =
+        r#"{"version": 7, "workload": {"start": [], "commands": []}, "property": "", "detail": "", "schedule": []}"#;
+    assert_eq!(Recording::read(text), Err("it has version 7, and version 1 is known here".into()));
+    assert!(Recording::read("{").is_err());
+}
+
+/// Each creates a layer of its own: every order that makes a difference ends as one after the other does.
+#[test]
+fn two_layers_are_created_as_if_one_after_the_other() {
+    let Some(program) = common::command() else { return };
+    let workload = workload(&[], &["create-layer -i a", "create-layer -i b"]);
+    let report = hunted(&program, &workload, Search::Exhaustive);
+    assert_eq!(report.ended, Ended::Exhausted, "{report:?}");
+    assert_eq!(report.outcomes, (2, 2));
+    let progress = report.progress.unwrap();
+    assert_eq!((progress.redundant, progress.lost, report.cut), (0, 0, progress.diverged));
+    println!("{} executions in {:?}", report.executions, report.lasted);
+}
+
+/// The command `add-names` reads the names of a layer and sets them, in two critical sections: one of two is lost.
+#[test]
+fn of_two_names_that_are_added_at_once_one_is_lost() {
+    let Some(program) = common::command() else { return };
+    let workload = workload(&["create-layer -i base"], &["add-names -n x base", "add-names -n y base"]);
+    let report = hunted(&program, &workload, Search::Exhaustive);
+    assert_eq!(report.ended, Ended::Violated, "{report:?}");
+    let violation = report.violation.unwrap();
+    assert_eq!(violation.wrong.property, "serial");
+    assert!(
+        violation.wrong.detail.contains("no order with these answers leaves these documents"),
+        "{}",
+        violation.wrong.detail
+    );
+    let found = replay(&harness(), &program, &violation.recording, 20, LIMITS).unwrap().found;
+    assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
+}
