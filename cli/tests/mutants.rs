@@ -69,7 +69,7 @@ fn what_names_no_mutant_is_wrong_use() {
         (vec!["--mutant", "set-names:drop-all:f:1"], "there is no operator `drop-all`"),
         (
             vec!["--mutant", "set-names:drop-lock:no/such.lock:1", "-s", "layers-stamp-alone"],
-            "set-names:drop-lock:no/such.lock:1",
+            "--list shows the mutants",
         ),
         (vec!["--call", "no-such-call", "-s", "layers-stamp-alone"], "no-such-call"),
         (vec!["--verbose"], "--mutant"),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lockproof_model::call::Call;
-use lockproof_model::engine::{self, loom};
+use lockproof_model::engine::{self, loom, shuttle};
 use lockproof_model::explore::{self, Options, Report};
 use lockproof_model::plain;
 use lockproof_model::property::Property;
@@ -32,18 +32,18 @@ pub struct Limits {
     pub plain_states_max: usize,
     /// Up to so many states the explorer is tried in every mode, beyond that in a few.
     pub every_mode_max: u64,
-    /// The most executions of loom.
+    /// The most executions of loom, and of shuttle.
     pub executions_max: u64,
 }
 
 impl Limits {
-    /// For the night: a few seconds for the largest scenarios.
+    /// For the night: a second or so of one core for a scenario, so that a night has many.
     pub const NIGHT: Limits = Limits {
-        states_max: 200_000,
-        threads_states_max: 20_000,
-        plain_states_max: 20_000,
-        every_mode_max: 1_000,
-        executions_max: 2_000,
+        states_max: 50_000,
+        threads_states_max: 5_000,
+        plain_states_max: 10_000,
+        every_mode_max: 300,
+        executions_max: 500,
     };
 }
 
@@ -157,7 +157,14 @@ impl Comparing<'_> {
             self.plain(unreduced);
         }
         self.reductions(unreduced.as_ref().map(|report| report.extent.states));
-        self.loom();
+        let judged: Vec<Property> = self.properties.iter().copied().filter(|one| engine::judges(*one)).collect();
+        if judged.is_empty() {
+            self.reach("loom", Reach::Unsupported);
+            self.reach("shuttle", Reach::Unsupported);
+        } else {
+            self.loom(&judged);
+            self.shuttle(&judged);
+        }
         self.judge();
     }
 
@@ -307,36 +314,62 @@ impl Comparing<'_> {
     }
 
     /// loom in every interleaving or, if those are too many, in those with one preemption: a violation is one either way.
-    fn loom(&mut self) {
-        let alone = !self.is_threaded();
-        let judged = |property: &Property| engine::judges(*property) && (alone || *property != Property::Exclusive);
-        let properties: Vec<Property> = self.properties.iter().copied().filter(judged).collect();
-        if properties.is_empty() {
-            return self.reach("loom", Reach::Unsupported);
-        }
+    fn loom(&mut self, properties: &[Property]) {
         for preemption_bound in [None, Some(1)] {
             let max_permutations = Some(self.limits.executions_max);
             let options = loom::LoomOptions { preemption_bound, max_permutations, ..loom::LoomOptions::default() };
-            let report = match loom::check(self.system, &properties, &options) {
-                Ok(report) => report,
-                Err(engine::Error::Learn(error)) => return self.disagree(format!("loom fails: {error}")),
-                Err(_) => return self.reach("loom", Reach::Unsupported),
-            };
-            for finding in &report.findings {
-                self.hear("loom", finding);
-                // What loom calls a race is two accesses that nothing orders; they need not be possible side by side at
-                // the end of its run, which is how the machine knows one.
-                if finding.property != Property::NoDataRace {
-                    self.validate("loom", finding);
-                }
-            }
-            let is_cut = report.findings.iter().any(|finding| matches!(finding.verdict, Verdict::Cut(_)));
-            let all = preemption_bound.is_none() && !is_cut;
-            self.reach("loom", if all { Reach::Finished } else { Reach::TooLarge });
-            if all {
+            let report = loom::check(self.system, properties, &options);
+            if self.runs("loom", report, preemption_bound.is_none()) {
                 return;
             }
         }
+    }
+
+    /// shuttle in every schedule or, if those are too many, in some.
+    fn shuttle(&mut self, properties: &[Property]) {
+        for strategy in [shuttle::Strategy::Dfs, shuttle::Strategy::Pct { depth: 3 }] {
+            let schedules = match strategy {
+                shuttle::Strategy::Dfs => self.limits.executions_max,
+                _ => self.limits.executions_max / 4,
+            };
+            let options = shuttle::ShuttleOptions { strategy, schedules, ..shuttle::ShuttleOptions::default() };
+            let report = shuttle::check(self.system, properties, &options);
+            if self.runs("shuttle", report, strategy == shuttle::Strategy::Dfs) {
+                return;
+            }
+        }
+    }
+
+    /// Hears what an engine of executions says. Whether there is no more to be had from it: it has made all of them, or it
+    /// has no means for the scenario.
+    fn runs(&mut self, name: &'static str, report: Result<engine::Report, engine::Error>, all: bool) -> bool {
+        let report = match report {
+            Ok(report) => report,
+            Err(engine::Error::Unsupported { .. } | engine::Error::Property { .. }) => {
+                self.reach(name, Reach::Unsupported);
+                return true;
+            }
+            Err(engine::Error::Model(ModelError::Stamps | ModelError::Times | ModelError::Locks)) => {
+                self.reach(name, Reach::TooLarge);
+                return true;
+            }
+            Err(error) => {
+                self.disagree(format!("{name} fails: {error}"));
+                return true;
+            }
+        };
+        for finding in &report.findings {
+            self.hear(name, finding);
+            // A race of these engines is two accesses that nothing orders; they need not be possible side by side, which
+            // is how the machine knows one.
+            if finding.property != Property::NoDataRace {
+                self.validate(name, finding);
+            }
+        }
+        let decided = |finding: &Finding| matches!(finding.verdict, Verdict::Proved | Verdict::Violated);
+        let all = all && report.findings.iter().all(decided);
+        self.reach(name, if all { Reach::Finished } else { Reach::TooLarge });
+        all
     }
 
     /// Whatever is said of a property must be said by all.

@@ -16,6 +16,7 @@ use lockproof_model::verdict::{Extent, Finding};
 use crate::error::CliError;
 
 pub(crate) use args::EngineArgs;
+pub(crate) use explore::groups;
 
 /// What runs a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

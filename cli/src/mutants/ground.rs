@@ -9,7 +9,7 @@ use lockproof_model::protocol::Entry;
 use lockproof_model::verdict::Verdict;
 use lockproof_scenarios::Scenario;
 
-use crate::engine::explore::groups;
+use crate::engine::groups;
 use crate::error::CliError;
 
 /// A scenario, and what it proves of the protocol as it is.
