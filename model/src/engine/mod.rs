@@ -62,6 +62,7 @@ pub fn judges(property: Property) -> bool {
         | Property::NoStarvationStrong
         | Property::ParallelReads
         | Property::CrashSafe
+        | Property::ReadOnly
         | Property::Ordered => false,
     }
 }
