@@ -316,8 +316,14 @@ impl Acting<'_, '_> {
         }
     }
 
+    /// The process is about to be gone, and with it whatever it reads.
+    pub(super) fn let_readers_go(&mut self) {
+        self.done.released_read |= self.watches(Property::ParallelReads) && monitor::readers_inside(self.local) > 0;
+    }
+
     /// The last thread is done: the process exits, which drops its locks, and the next one of its kind may start.
     fn end_process(&mut self) -> Result<(), ModelError> {
+        self.let_readers_go();
         let runs_left = self.local.runs_left.map(|runs| runs.saturating_sub(1));
         if runs_left == Some(0) {
             die(self.local);
