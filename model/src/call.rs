@@ -135,6 +135,14 @@ pub enum Call {
         #[serde(default)]
         ro: bool,
     },
+    /// A call on another Store object of the process: the same graph root, and a run root of its own. No release before
+    /// 1.38 makes such an object (`getstore-ignores-runroot`); there it is a call on the first.
+    On {
+        /// Which object, from 2: its run root is `run2`.
+        store: u8,
+        /// The call, no `On` itself.
+        of: Box<Call>,
+    },
     /// What a goroutine runs, by a name that the protocol gave it; never part of a scenario.
     Goroutine {
         /// The protocol's name for it.
@@ -225,6 +233,7 @@ impl Call {
             Call::Shutdown => "shutdown",
             Call::ShutdownRo => "shutdown-ro",
             Call::Lockfile { method, .. } => method.name(),
+            Call::On { of, .. } => of.name(),
             Call::Goroutine { name, .. } => name,
         }
     }
@@ -235,11 +244,34 @@ impl Call {
         matches!(self, Call::Lockfile { .. })
     }
 
+    /// The call itself, on whichever Store object it is.
+    #[must_use]
+    pub fn plain(&self) -> &Call {
+        match self {
+            Call::On { of, .. } => of,
+            call => call,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn plain_mut(&mut self) -> &mut Call {
+        match self {
+            Call::On { of, .. } => of,
+            call => call,
+        }
+    }
+
+    /// Whether it reads layers, images or containers for its caller: the property `parallel-reads` is about these.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.is_query() || matches!(self.plain(), Call::Diff { .. })
+    }
+
     /// Whether it only asks: its answer is judged by the property `fresh`.
     #[must_use]
     pub fn is_query(&self) -> bool {
         matches!(
-            self,
+            self.plain(),
             Call::Names { .. }
                 | Call::Lookup { .. }
                 | Call::Exists { .. }
@@ -254,6 +286,9 @@ impl Call {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Call::On { store, of } = self {
+            return write!(f, "@{store} {of}");
+        }
         f.write_str(self.name())?;
         match self {
             Call::Names { id }
@@ -283,6 +318,7 @@ impl fmt::Display for Call {
             | Call::MultiList
             | Call::Shutdown
             | Call::ShutdownRo
+            | Call::On { .. }
             | Call::Goroutine { .. } => Ok(()),
         }
     }

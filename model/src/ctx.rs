@@ -15,6 +15,7 @@ use crate::call::{Call, Reply};
 use crate::mutation::{self, Turn};
 use crate::op::{CellName, Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::protocol::Entry;
+use crate::second_store;
 use crate::value::{Datum, Instant, Mtime, Object, Stamp, Value};
 
 /// A future that stays on its thread.
@@ -93,12 +94,21 @@ impl<T> fmt::Debug for Cell<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Ctx {
     slot: Rc<RefCell<Slot>>,
+    /// Which Store object of the process the call is on; 0 of the first.
+    store: u8,
 }
 
 impl Ctx {
+    /// The same handle for a call on Store object number `store` of the process, from 2: what belongs to a Store object
+    /// (fields of `s`, the run root) is its own, and what belongs to the process (lock objects by path) is shared.
+    #[must_use]
+    pub fn on_store(&self, store: u8) -> Self {
+        Self { store, ..self.clone() }
+    }
+
     /// Asks for an operation and waits for its outcome. The typed methods below are all this one.
     pub async fn perform(&self, op: Op) -> Outcome {
-        let mut op = Some(op);
+        let mut op = Some(if self.store == 0 { op } else { second_store::located(op, self.store) });
         poll_fn(|_| {
             let mut slot = self.slot.borrow_mut();
             if let Some(op) = op.take() {
@@ -240,7 +250,11 @@ impl Ctx {
 
     /// Starts a goroutine and returns its number.
     pub async fn spawn(&self, name: &str, arguments: Value) -> u32 {
-        self.value(Op::Spawn { call: Call::Goroutine { name: name.into(), arguments } }).await
+        let mut call = Call::Goroutine { name: name.into(), arguments };
+        if self.store != 0 {
+            call = Call::On { store: self.store, of: Box::new(call) };
+        }
+        self.value(Op::Spawn { call }).await
     }
 
     /// Waits for a goroutine to end.

@@ -113,6 +113,7 @@ impl Contents {
 /// `fresh`: what a query may answer while `shared` is true. An incomplete layer may be seen or not.
 #[must_use]
 pub fn answers(call: &Call, shared: &Shared) -> BTreeSet<Reply> {
+    let call = call.plain();
     let all = Contents::of(shared);
     let complete = all.layers.iter().filter(|layer| !layer.incomplete).cloned().collect();
     let seen = all.answer(call);
@@ -208,6 +209,13 @@ pub fn judge_access(local: &Local, thread: usize, lock: &Path, need: Need, what:
     Some((Property::Exclusive, format!("{what} without {wanted} on {}: {why}", lock.file_name())))
 }
 
+/// `read-only`: a store replaces a document that was opened so that it should not.
+#[must_use]
+pub fn judge_read_only(document: &Path) -> Wrong {
+    let file = document.file_name();
+    (Property::ReadOnly, format!("a store that was opened read-only replaces {file}"))
+}
+
 /// What a note does to the locks that a thread holds, and what is wrong about it. Pairs of locks that were taken one
 /// while the other was held are added to `orders`.
 pub fn note(
@@ -279,9 +287,11 @@ fn container(id: &str) -> String {
     format!("container {id}")
 }
 
-/// `crash-safe`: everything whole that is on disk at the start was acknowledged.
+/// `crash-safe`: everything whole that is on disk at the start was acknowledged, and whoever left the rest is dead.
 pub fn acknowledge_all(shared: &mut Shared) {
-    shared.acknowledged = whole(&Contents::of(shared));
+    let contents = Contents::of(shared);
+    shared.acknowledged = whole(&contents);
+    shared.half_made = broken(&contents);
 }
 
 /// What is there and complete, as `crash-safe` calls it.
@@ -307,7 +317,7 @@ fn broken(contents: &Contents) -> BTreeSet<String> {
 pub fn killed(calls: impl Iterator<Item = Call>, shared: &mut Shared) {
     let broken = broken(&Contents::of(shared));
     for call in calls {
-        let touched = match call {
+        let touched = match call.plain().clone() {
             Call::PutLayer { id, .. } => vec![id],
             Call::CreateContainer { id, .. } | Call::DeleteContainer { id } => {
                 vec![container(&id), layer_of_container(&id)]
@@ -329,7 +339,7 @@ pub fn contents_replaced(shared: &mut Shared) -> Option<Wrong> {
 
 /// `crash-safe`: a call begins; what it may take away is no longer expected to stay.
 pub fn call_begins(call: &Call, shared: &mut Shared) {
-    match call {
+    match call.plain() {
         Call::DeleteLayer { id } => {
             shared.acknowledged.remove(id);
         }
@@ -361,7 +371,7 @@ pub fn call_ends(call: &Call, reply: &Reply, shared: &mut Shared) -> Option<Wron
     let half = |id: &str| shared.half_made.contains(id).then_some("a layer");
     let dangling = |id: &str| shared.half_made.contains(&container(id)).then_some("a container");
     let listed = |ids: &Value| Vec::<String>::from_value(ids).unwrap_or_default();
-    let seen = match (call, value) {
+    let seen = match (call.plain(), value) {
         (Call::Exists { id }, Value::Bool(true)) | (Call::Names { id }, _) | (Call::Lookup { .. }, Value::Text(id)) => {
             half(id).or(dangling(id))
         }
@@ -374,7 +384,7 @@ pub fn call_ends(call: &Call, reply: &Reply, shared: &mut Shared) -> Option<Wron
         (Call::PutLayer { parent: Some(parent), .. }, _) => half(parent),
         _ => None,
     };
-    match call {
+    match call.plain() {
         Call::PutLayer { id, .. } => shared.acknowledged.extend([id.clone()]),
         Call::CreateImage { id, .. } => shared.acknowledged.extend([image(id)]),
         Call::CreateContainer { id, .. } => shared.acknowledged.extend([container(id), layer_of_container(id)]),

@@ -33,13 +33,15 @@ pub enum Property {
     NoError,
     /// After a kill, what was acknowledged is still there and nothing half-made is seen.
     CrashSafe,
+    /// A store that is opened with an option that is to keep it from writing replaces no document.
+    ReadOnly,
     /// Locks are taken in one global order.
     Ordered,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 12] = [
+    pub const ALL: [Property; 13] = [
         Property::Fresh,
         Property::NoLostUpdate,
         Property::Exclusive,
@@ -51,6 +53,7 @@ impl Property {
         Property::NoPanic,
         Property::NoError,
         Property::CrashSafe,
+        Property::ReadOnly,
         Property::Ordered,
     ];
 
@@ -69,6 +72,7 @@ impl Property {
             Property::NoPanic => "no-panic",
             Property::NoError => "no-error",
             Property::CrashSafe => "crash-safe",
+            Property::ReadOnly => "read-only",
             Property::Ordered => "ordered",
         }
     }
@@ -90,6 +94,7 @@ impl Property {
             Property::NoPanic => "no Go panic",
             Property::NoError => "no call returns an error",
             Property::CrashSafe => "after a kill, what was acknowledged is there and nothing half-made is seen",
+            Property::ReadOnly => "a store that is opened read-only replaces no document",
             Property::Ordered => "locks are taken in one global order",
         }
     }

@@ -266,7 +266,7 @@ impl Local {
             if let Some(value) = &thread.done {
                 objects_in(value, &mut held);
             }
-            if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref() {
+            if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref().map(Call::plain) {
                 objects_in(arguments, &mut held);
             }
         }
@@ -287,7 +287,7 @@ impl Local {
             for value in thread.answers.iter().flatten().chain(&thread.done) {
                 stamps_in(value, &mut held);
             }
-            if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref() {
+            if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref().map(Call::plain) {
                 stamps_in(arguments, &mut held);
             }
         }

@@ -154,7 +154,10 @@ pub fn perform(
     acting.done.event.effect = effect.clone();
     match effect {
         Effect::Waits => {}
-        Effect::Died => die(acting.local),
+        Effect::Died => {
+            acting.let_readers_go();
+            die(acting.local);
+        }
         Effect::Done(outcome) => {
             acting.judge(&op);
             let at = acting.me().node;

@@ -37,7 +37,7 @@ pub fn of_local(local: &Local, automaton: &Automaton) -> BTreeSet<u64> {
             Some(value) => ranks_in(value, &mut ranks),
             None => ranks.extend(&automaton.node(thread.node).times),
         }
-        if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref() {
+        if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_deref().map(Call::plain) {
             ranks_in(arguments, &mut ranks);
         }
     }
@@ -96,7 +96,9 @@ pub fn rename_local(model: &mut Model<'_>, local: &mut Local, renaming: &Renamin
         *value = value.map_leaves(&rename);
     }
     for thread in &mut local.threads {
-        if let Some(Call::Goroutine { arguments, .. }) = thread.goroutine.as_mut().map(Arc::make_mut) {
+        if let Some(Call::Goroutine { arguments, .. }) =
+            thread.goroutine.as_mut().map(Arc::make_mut).map(Call::plain_mut)
+        {
             *arguments = arguments.map_leaves(&rename);
         }
         match &mut thread.done {

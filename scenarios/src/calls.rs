@@ -48,6 +48,24 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
         mistakes.add(&text.span, "empty call", "a call goes here", forms_help());
         return None;
     }
+    if let Some(store) = words[0].value.strip_prefix('@') {
+        let Ok(store @ 2..=9) = store.parse::<u8>() else {
+            let help = "`@2` to `@9`: another Store object of the process; without it, the first".to_owned();
+            mistakes.add(&words[0].span, format!("`{}` is no Store object", words[0].value), "here", help);
+            return None;
+        };
+        words.remove(0);
+        if words.is_empty() {
+            mistakes.add(&text.span, "empty call", "a call goes here", forms_help());
+            return None;
+        }
+        return plain(words, mistakes).map(|of| Call::On { store, of: Box::new(of) });
+    }
+    plain(words, mistakes)
+}
+
+/// The call that `words` are, at least one.
+fn plain(mut words: Vec<Placed<&str>>, mistakes: &mut Mistakes) -> Option<Call> {
     let name = words.remove(0);
     let Some((_, form)) = FORMS.iter().find(|(known, _)| *known == name.value) else {
         mistakes.unknown(&name.span, "call", name.value, FORMS.map(|(known, _)| known));
@@ -88,6 +106,9 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
 
 /// `call` as a scenario writes it. A list that is empty cannot be written; no file holds one.
 pub(crate) fn write(call: &Call) -> String {
+    if let Call::On { store, of } = call {
+        return format!("@{store} {}", write(of));
+    }
     let mut words = vec![call.name().to_owned()];
     match call {
         Call::Open
@@ -98,6 +119,7 @@ pub(crate) fn write(call: &Call) -> String {
         | Call::MultiList
         | Call::Shutdown
         | Call::ShutdownRo
+        | Call::On { .. }
         | Call::Goroutine { .. } => {}
         Call::Names { id }
         | Call::Exists { id }

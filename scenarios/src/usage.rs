@@ -78,7 +78,7 @@ impl<'a> Known<'a> {
         let scripts = |draft: &'a Draft| draft.scripts.iter().flat_map(|(script, _)| script);
         let calls = drafts.iter().flat_map(|draft| draft.before.iter().chain(scripts(draft)));
         for call in calls.clone() {
-            match &call.value {
+            match call.value.plain() {
                 Call::PutLayer { id, names, .. } => known.layers.add(id, names),
                 Call::CreateImage { id, names, .. } => known.images.add(id, names),
                 Call::CreateContainer { id, names, .. } => known.containers.add(id, names),
@@ -86,7 +86,7 @@ impl<'a> Known<'a> {
             }
         }
         for call in calls {
-            if let Call::SetNames { id, names } = &call.value {
+            if let Call::SetNames { id, names } = call.value.plain() {
                 let kinds = [&mut known.layers, &mut known.images, &mut known.containers];
                 for kind in kinds.into_iter().filter(|kind| kind.all().any(|known| known == id)) {
                     kind.names.extend(names.iter().map(String::as_str));
@@ -100,7 +100,7 @@ impl<'a> Known<'a> {
     fn check(&self, call: &PlacedCall, mistakes: &mut Mistakes) {
         let (layers, images, containers) = (&self.layers, &self.images, &self.containers);
         let owned = self.owned.iter().map(String::as_str);
-        let (kind, asked, known): (_, _, Vec<&str>) = match &call.value {
+        let (kind, asked, known): (_, _, Vec<&str>) = match call.value.plain() {
             Call::Names { id } | Call::Exists { id } | Call::SetNames { id, .. } => {
                 ("layer", id, layers.all().chain(images.all()).chain(containers.all()).chain(owned).collect())
             }
@@ -129,27 +129,51 @@ impl<'a> Known<'a> {
     }
 }
 
+/// Which Store object of the process a call is on.
+fn store_of(call: &Call) -> u8 {
+    match call {
+        Call::On { store, .. } => *store,
+        _ => 1,
+    }
+}
+
 /// `GetStore` comes first: without it there is no store to call. The lock library alone needs none.
 fn opened(draft: &Draft, mistakes: &mut Mistakes) {
-    let firsts: Vec<&PlacedCall> = match draft.before.first() {
-        Some(first) => vec![first],
-        None => draft.scripts.iter().filter_map(|(script, _)| script.first()).collect(),
-    };
-    for first in firsts.into_iter().filter(|first| first.value != Call::Open && !first.value.is_on_lockfile()) {
-        let message = format!("`{}` comes before `open`", first.value.name());
-        let help = "a process opens the store first; without a `before` of its own it does so by itself".to_owned();
-        mistakes.add(&first.span, message, "the store is not open yet", help);
+    let mut open = BTreeSet::new();
+    walk_opens(&draft.before, &mut open, mistakes);
+    for (script, _) in &draft.scripts {
+        walk_opens(script, &mut open.clone(), mistakes);
+    }
+}
+
+fn walk_opens(script: &[PlacedCall], open: &mut BTreeSet<u8>, mistakes: &mut Mistakes) {
+    for call in script {
+        if call.value.is_on_lockfile() {
+            continue;
+        }
+        let store = store_of(&call.value);
+        if !open.insert(store) || *call.value.plain() == Call::Open {
+            continue;
+        }
+        let at = if store == 1 { String::new() } else { format!("@{store} ") };
+        let message = format!("`{at}{}` comes before `{at}open`", call.value.name());
+        let help = if store == 1 {
+            "a process opens the store first; without a `before` of its own it does so by itself".to_owned()
+        } else {
+            format!("a process opens each Store object first, best in `before = [\"open\", \"{at}open\"]`")
+        };
+        mistakes.add(&call.span, message, "the store is not open yet", help);
     }
 }
 
 /// Each `close-diff` closes a diff that its thread, or `before`, has opened; none is opened twice.
 fn diffs(draft: &Draft, mistakes: &mut Mistakes) {
-    let mut open_before: Vec<&str> = Vec::new();
+    let mut open_before: Vec<(u8, &str)> = Vec::new();
     walk_diffs(&draft.before, &mut open_before, mistakes);
     for ((script, span), thread) in draft.scripts.iter().zip(&draft.kind.threads) {
         let mut open = open_before.clone();
         walk_diffs(script, &mut open, mistakes);
-        if let Some(id) = open.iter().find(|id| !open_before.contains(id))
+        if let Some((_, id)) = open.iter().find(|diff| !open_before.contains(diff))
             && thread.repeat != Repeat::Times(1)
         {
             let message = format!("`diff {id}` is still open when the thread repeats its calls");
@@ -159,15 +183,16 @@ fn diffs(draft: &Draft, mistakes: &mut Mistakes) {
     }
 }
 
-fn walk_diffs<'a>(script: &'a [PlacedCall], open: &mut Vec<&'a str>, mistakes: &mut Mistakes) {
+fn walk_diffs<'a>(script: &'a [PlacedCall], open: &mut Vec<(u8, &'a str)>, mistakes: &mut Mistakes) {
     for call in script {
-        match &call.value {
-            Call::Diff { id } if open.contains(&id.as_str()) => {
+        let store = store_of(&call.value);
+        match call.value.plain() {
+            Call::Diff { id } if open.contains(&(store, id.as_str())) => {
                 let help = format!("close it first with `close-diff {id}`");
                 mistakes.add(&call.span, format!("`diff {id}` is open already"), "opened again", help);
             }
-            Call::Diff { id } => open.push(id),
-            Call::CloseDiff { id } => match open.iter().position(|other| other == id) {
+            Call::Diff { id } => open.push((store, id)),
+            Call::CloseDiff { id } => match open.iter().position(|other| *other == (store, id.as_str())) {
                 Some(at) => {
                     open.remove(at);
                 }

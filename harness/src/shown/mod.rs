@@ -73,6 +73,9 @@ impl ReplayReport {
             }
             Property::NoError => Shown::of(self.error(), "no call returned an error"),
             Property::CrashSafe => Shown::of(self.crash_damage(), "the kill did no harm that shows"),
+            Property::ReadOnly => {
+                Shown::of(self.written_read_only(), "no store replaced a document that was opened read-only")
+            }
             Property::Ordered => Shown::of(self.disorder(), "locks were taken in one order"),
         }
     }
@@ -219,6 +222,16 @@ impl ReplayReport {
         None
     }
 
+    /// A document that a process replaced whose protocol opens the store read-only.
+    fn written_read_only(&self) -> Option<String> {
+        self.steps.iter().find_map(|taken| {
+            let (document, _) = self.replaced(taken)?;
+            let process = self.system.processes.get(usize::from(taken.real.step.process()))?;
+            let (_, text) = process.protocol.read_only.then(|| monitor::judge_read_only(&document))?;
+            Some(format!("pid {}, step {}: {text}", taken.pid, taken.number))
+        })
+    }
+
     /// What is wrong after a kill: something acknowledged is gone, something half-made is seen, or nobody goes on.
     fn crash_damage(&self) -> Option<String> {
         let mut shared = self.contents_over_time().swap_remove(0).1;
@@ -300,7 +313,7 @@ fn cycle_from(after: &BTreeMap<Path, BTreeSet<Path>>, start: &Path) -> Option<Ve
 
 /// The id of what a call makes in `document`.
 fn made_in(document: &Path, call: &Call) -> Option<String> {
-    match (document.file_name(), call) {
+    match (document.file_name(), call.plain()) {
         ("layers.json", Call::PutLayer { id, .. })
         | ("images.json", Call::CreateImage { id, .. })
         | ("containers.json", Call::CreateContainer { id, .. }) => Some(id.clone()),

@@ -5,12 +5,26 @@ use std::collections::BTreeSet;
 
 use lockproof_model::monitor;
 use lockproof_model::op::{Mode, Note};
+use lockproof_model::system::Repeat;
 use lockproof_model::trace::Effect;
 
 use super::Holds;
-use crate::replay::ReplayReport;
+use crate::replay::{ReplayReport, Taken};
 
 impl ReplayReport {
+    /// Whether a process has made all its calls with this step, and is gone.
+    fn exits_after(&self, taken: &Taken) -> bool {
+        let process = &self.system.processes[usize::from(taken.real.step.process())];
+        let mut calls = process.before.len();
+        for thread in &process.threads {
+            let Repeat::Times(times) = thread.repeat else { return false };
+            calls += thread.script.len() * times as usize;
+        }
+        let ended =
+            |other: &&Taken| other.pid == taken.pid && other.real.ends.is_some() && other.number <= taken.number;
+        taken.real.ends.is_some() && self.steps.iter().filter(ended).count() >= calls
+    }
+
     /// The first query that returned while another reader was inside, and the kernel's account of the readers.
     pub(super) fn parallel_readers(&self) -> Option<String> {
         let mut holds = Holds::default();
@@ -22,7 +36,7 @@ impl ReplayReport {
             let guards = |path: &_| monitor::guards_layers(&self.system.inode(path));
             if let Some(call) = &taken.real.begins {
                 beside.remove(&me);
-                if call.is_query() && holds.another_reads(me, guards) {
+                if call.is_read() && holds.another_reads(me, guards) {
                     beside.insert(me);
                 }
             }
@@ -48,6 +62,10 @@ impl ReplayReport {
                     "pid {pid}, step {number}: `{call}` has returned while another was reading; /proc/locks: {}",
                     readers.join(" and ")
                 ));
+            }
+            if self.exits_after(taken) {
+                beside.clear();
+                holds.forget(taken.pid);
             }
         }
         None

@@ -64,5 +64,5 @@ pub enum Error {
 #[must_use]
 pub fn judges(property: Property) -> bool {
     let endless = matches!(property, Property::NoStarvationWeak | Property::NoStarvationStrong);
-    !endless && property != Property::ParallelReads
+    !endless && !matches!(property, Property::ParallelReads | Property::ReadOnly)
 }

@@ -126,7 +126,10 @@ impl Moves<'_> {
 
     fn action(&mut self, local: &Local, thread: usize, number: u8, shared: PartId) -> Result<Action, ModelError> {
         let begins = !local.threads[thread].begun;
-        let query = self.model.automaton.node(local.threads[thread].node).call.is_query();
+        let (query, read) = {
+            let call = &self.model.automaton.node(local.threads[thread].node).call;
+            (call.is_query(), call.is_read())
+        };
         let mut moved = None;
         let mut ended = false;
         if self.merge && is_silent(&self.model, local, thread) {
@@ -139,7 +142,7 @@ impl Moves<'_> {
         let ahead = moved.as_ref().unwrap_or(local);
         let watched = |property| self.model.watched.contains(&property);
         let judged = watched(Property::CrashSafe) || (begins && query && watched(Property::Fresh));
-        let readers = begins && query && watched(Property::ParallelReads);
+        let readers = begins && read && watched(Property::ParallelReads);
         let op = if ended { None } else { self.model.automaton.node(ahead.threads[thread].node).op().cloned() };
         let holds = |file: &Path| ahead.locks.contains_key(&self.model.system.inode(file));
         let reads_under_lock = match &op {

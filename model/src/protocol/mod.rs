@@ -65,7 +65,15 @@ impl Entry {
     #[must_use]
     pub fn of<P: StoreProtocol + Default + 'static>(name: &'static str, summary: &'static str) -> Self {
         let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
-            Box::pin(async move { P::default().call(&ctx, call).await })
+            Box::pin(async move {
+                match call {
+                    Call::On { store, of } if P::STORES_BY_RUN_ROOT => {
+                        P::default().call(&ctx.on_store(store), *of).await
+                    }
+                    Call::On { of, .. } => P::default().call(&ctx, *of).await,
+                    call => P::default().call(&ctx, call).await,
+                }
+            })
         };
         Self { name, summary, start, timed: P::TIMED, read_only: P::READ_ONLY, mutation: None }
     }

@@ -81,7 +81,7 @@ impl RecordStore {
     fn named(kind: &str) -> Self {
         let lock = Path::new(format!("root/vfs-{kind}/{kind}.lock"));
         let document = Document { path: Path::new(format!("root/vfs-{kind}/{kind}.json")), lock: lock.clone() };
-        Self { lockfile: Lockfile::at(&lock, false), document, cache: Cell::global(format!("{kind}.cache")) }
+        Self { lockfile: Lockfile::at(&lock, false), document, cache: Cell::global(format!("s.{kind}.cache")) }
     }
 
     /// The image store.

@@ -38,7 +38,7 @@ pub fn last_loaded() -> Cell<Instant> {
 /// The reader that `Diff` of layer `id` returned, in the hands of its caller: the layer store that it keeps locked.
 #[must_use]
 pub fn open_diff(id: &str) -> Cell<Option<LayerStore>> {
-    Cell::global(format!("diff[{id}]"))
+    Cell::global(format!("s.diff[{id}]"))
 }
 
 /// The store. Every method is the function of the same name in store.go.
@@ -52,6 +52,10 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// Whether its stores are opened with an option that is to keep them from writing; the property `read-only` holds them
     /// to that.
     const READ_ONLY: bool = false;
+
+    /// Whether `GetStore` makes an object for each pair of roots. Until 1.38 it looked at the graph root alone
+    /// (`getstore-ignores-runroot`).
+    const STORES_BY_RUN_ROOT: bool = false;
 
     /// Performs a call.
     async fn call(&self, ctx: &Ctx, call: Call) -> Reply {
@@ -92,6 +96,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
             Call::Shutdown => self.shutdown(ctx).await.map(|()| Value::Nil),
             Call::ShutdownRo => self.shutdown_ro(ctx).await.map(|()| Value::Nil),
             Call::Lockfile { method, file, ro } => lockfile::call(self, ctx, method, &file, ro).await,
+            Call::On { of, .. } => Err(Fail(format!("`{of}` on a Store object within a call"))),
             Call::Goroutine { name, arguments } => self.goroutine(ctx, &name, arguments).await,
         }
     }
@@ -104,7 +109,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// `GetStore`: the store of this process, made at the first call (`load`).
     async fn get_store(&self, ctx: &Ctx) -> Go<()> {
         let stores_lock = CellName { object: None, field: "storesLock".into() };
-        let stores: Cell<bool> = Cell::global("stores");
+        let stores: Cell<bool> = Cell::global("s.isInStores");
         ctx.mutex_lock(&stores_lock).await;
         let mut result = Ok(());
         if !ctx.get(&stores).await {

@@ -80,7 +80,7 @@ impl LockfileProtocol for V1_43 {
 impl RecordStoreProtocol for V1_43 {
     /// `ReloadIfChanged`.
     async fn reload_records_if_modified(&self, ctx: &Ctx, store: &RecordStore) -> Go<()> {
-        let load_mut = CellName { object: None, field: format!("{}:loadMut", store.document.path) };
+        let load_mut = CellName { object: None, field: format!("s.{}:loadMut", store.document.path.file_name()) };
         ctx.mutex_lock(&load_mut).await;
         let mut reloaded = Ok(());
         if self.modified(ctx, &store.lockfile).await {
@@ -144,6 +144,7 @@ impl LayerStoreProtocol for V1_43 {
 
 impl StoreProtocol for V1_43 {
     const TIMED: &'static [&'static str] = &["root/storage.lock", "root/vfs-layers/layers.json"];
+    const STORES_BY_RUN_ROOT: bool = true;
 
     /// `if s.graphLock.Modified() { … = nil; … = s.getGraphDriver(); s.lastLoaded = time.Now() }`. Of a graph lock without
     /// a stamp, as it is until the first `Shutdown`, this says yes every time.

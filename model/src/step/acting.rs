@@ -42,7 +42,7 @@ impl Acting<'_, '_> {
         if self.watches(Property::Fresh) && call.is_query() {
             self.me().answers = monitor::answers(call, self.shared);
         }
-        if self.watches(Property::ParallelReads) && call.is_query() {
+        if self.watches(Property::ParallelReads) && call.is_read() {
             let own = monitor::readers_inside(self.local);
             let mine = self.me().holds.iter();
             let mine = mine.filter(|(path, mode)| monitor::guards_layers(path) && *mode == Mode::Shared).count();
@@ -246,9 +246,14 @@ impl Acting<'_, '_> {
         }
     }
 
-    /// `exclusive`: was the lock held that governs what was touched.
+    /// `exclusive`: was the lock held that governs what was touched. `read-only`: was it to be touched at all.
     pub(super) fn judge(&mut self, op: &Op) {
         let system = self.model.system;
+        if let Op::Rename { document, .. } = op
+            && self.model.process(self.local.kind).protocol.read_only
+        {
+            self.done.wrong.push(monitor::judge_read_only(&document.path));
+        }
         let (lock, need, what) = match op {
             Op::Read { document } => (&document.lock, Need::Any, format!("reads {}", document.path.file_name())),
             Op::Rename { document, .. } => {
@@ -311,8 +316,14 @@ impl Acting<'_, '_> {
         }
     }
 
+    /// The process is about to be gone, and with it whatever it reads.
+    pub(super) fn let_readers_go(&mut self) {
+        self.done.released_read |= self.watches(Property::ParallelReads) && monitor::readers_inside(self.local) > 0;
+    }
+
     /// The last thread is done: the process exits, which drops its locks, and the next one of its kind may start.
     fn end_process(&mut self) -> Result<(), ModelError> {
+        self.let_readers_go();
         let runs_left = self.local.runs_left.map(|runs| runs.saturating_sub(1));
         if runs_left == Some(0) {
             die(self.local);

@@ -14,12 +14,12 @@ use crate::op::{CellName, Mode};
 
 /// `inProcessLock`.
 fn in_process_lock(store: &RecordStore) -> CellName {
-    CellName { object: None, field: format!("{}:inProcessLock", store.document.path) }
+    CellName { object: None, field: format!("s.{}:inProcessLock", store.document.path.file_name()) }
 }
 
 /// `lastWrite`.
 fn last_write(store: &RecordStore) -> Cell<LastWrite> {
-    Cell::global(format!("{}:lastWrite", store.document.path))
+    Cell::global(format!("s.{}:lastWrite", store.document.path.file_name()))
 }
 
 /// The image store and the container store since 1.45. Every method is the function of the same name.

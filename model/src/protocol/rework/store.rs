@@ -84,6 +84,7 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
 
 impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
     const TIMED: &'static [&'static str] = &["root/vfs-layers/layers.json"];
+    const STORES_BY_RUN_ROOT: bool = true;
 
     async fn load_store(&self, ctx: &Ctx) -> Go<()> {
         let graph = graph_lock();
