@@ -72,8 +72,11 @@ pub(crate) fn write(out: &mut String, verdicts: &Verdicts, style: Style) {
         let text = format!("{about}: {}, {}", first.verdict.name(), common_limit(&group));
         notes.note(Tone::Doubt, symbol(&first.verdict), &text);
     }
-    for group in groups(verdicts.refused.iter(), |refusal: &Refusal| (&refusal.engine, &refusal.why)) {
-        let about = about(&group[0].engine, &group, |refusal| &refusal.scenario);
+    for group in groups(verdicts.refused.iter(), |refusal: &Refusal| &refusal.why) {
+        let mut engines: Vec<&str> = group.iter().map(|refusal| refusal.engine.as_str()).collect();
+        engines.sort_unstable();
+        engines.dedup();
+        let about = about(&engines.join(" and "), &group, |refusal| &refusal.scenario);
         notes.note(Tone::Faint, REFUSED, &format!("{about}: not judged, {}", group[0].why));
     }
     if out.len() > begin {

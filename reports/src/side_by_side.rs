@@ -211,10 +211,8 @@ mod tests {
            has room for 5
         –  shuttle, 1 verdict of stale-ro-cache-after-rw-write: not judged, it does not
            judge exclusive
-        –  loom, 2 verdicts of writer-starvation: not judged, it judges finite runs, and
-           no-starvation-strong is about endless ones
-        –  shuttle, 2 verdicts of writer-starvation: not judged, it judges finite runs,
-           and no-starvation-strong is about endless ones
+        –  loom and shuttle, 4 verdicts of writer-starvation: not judged, it judges
+           finite runs, and no-starvation-strong is about endless ones
 
         explore  7 decided; 7 404 states; 0.8 s
         loom     3 decided, 1 cut, 3 not judged; 7 818 schedules; 0.4 s

@@ -1,7 +1,7 @@
 //! The engines that run a scenario, as the command line asks for them.
 
 mod args;
-pub(crate) mod explore;
+mod explore;
 mod loom;
 mod shuttle;
 
@@ -164,5 +164,9 @@ fn beside(
 }
 
 fn why_not(property: Property) -> String {
-    format!("{property} is about endless runs, and it runs finite ones")
+    if property.is_wish() {
+        format!("{property} asks for a run, and it looks for what goes wrong")
+    } else {
+        format!("{property} is about endless runs, and it runs finite ones")
+    }
 }
