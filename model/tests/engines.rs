@@ -60,7 +60,11 @@ fn both(system: &System, executions_max: u64) -> [Result<Report, Error>; 2] {
 
 /// Compares both with the explorer, and returns of each how many executions it took if it saw everything.
 fn compare(name: &str, system: &System, executions_max: u64, faults: &mut Vec<String>) -> [Option<u64>; 2] {
-    let explored = explore::check(system, &judged(), &explore::Options::default(), &|| false).unwrap().findings;
+    let options = explore::Options { states_max: 5_000, ..explore::Options::default() };
+    let explored = explore::check(system, &judged(), &options, &|| false).unwrap().findings;
+    if explored.iter().any(|finding| !finding.verdict.is_decided()) {
+        return [None, None];
+    }
     let reports = both(system, executions_max);
     for (engine, report) in ["loom", "shuttle"].into_iter().zip(&reports) {
         faults.extend(disagreements(name, engine, system, report, &explored));
@@ -89,7 +93,7 @@ fn on_tiny_systems() {
         seen.push(executions);
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-    assert_eq!(sums(&seen), [(0, 0), (0, 0)], "of {} systems", seen.len());
+    assert_eq!(sums(&seen), [(20, 4_040), (35, 3_928)], "of {} systems", seen.len());
 }
 
 /// Choices, kills, restarts, times, goroutines: whatever the phrases of the random programs come to.

@@ -9,7 +9,7 @@ use super::{Object, Primitives, Search, Witness};
 use crate::automaton::NodeId;
 use crate::call::Call;
 use crate::engine::happens_before::HappensBefore;
-use crate::monitor::{self, CONTAINERS, IMAGES, LAYERS, MOUNTS, Wrong};
+use crate::monitor::{self, LAYERS, Wrong};
 use crate::op::{CellName, Mode, Op, Path};
 use crate::property::Property;
 use crate::schedule::Step;
@@ -98,6 +98,8 @@ pub(in crate::engine) struct World<P> {
     over: AtomicBool,
     /// The processes in which what one thread does may be another's business; with its first goroutine one becomes such.
     several: Vec<AtomicBool>,
+    /// The files whose time is kept.
+    timed: BTreeSet<Path>,
 }
 
 impl<P: Primitives> World<P> {
@@ -113,6 +115,7 @@ impl<P: Primitives> World<P> {
         }
         shared.start_times(system);
         monitor::acknowledge_all(&mut shared);
+        let timed = shared.mtimes.keys().cloned().collect();
         let contents = Contents {
             locals: (0..system.processes.len()).map(|process| fresh(system, process)).collect(),
             stamps: u32::try_from(shared.stamps.len()).unwrap_or(u32::MAX),
@@ -132,6 +135,7 @@ impl<P: Primitives> World<P> {
             contents: Mutex::new(contents),
             over: AtomicBool::new(false),
             several,
+            timed,
         }
     }
 
@@ -174,7 +178,7 @@ impl<P: Primitives> World<P> {
 
     /// The object that the contents of a file are part of.
     pub(super) fn disk(&self, inode: &Path) -> Object {
-        if self.system().is_timed(inode) {
+        if self.timed.contains(inode) {
             Object::Clock
         } else if monitor::is_contents(inode) && (inode.0 == LAYERS || self.system().may_write(inode)) {
             self.answers()
@@ -185,8 +189,7 @@ impl<P: Primitives> World<P> {
 
     /// The object that what answers are judged by is part of.
     pub(super) fn answers(&self) -> Object {
-        let timed = [LAYERS, IMAGES, CONTAINERS, MOUNTS].iter().any(|path| self.system().is_timed(&Path::new(*path)));
-        if timed { Object::Clock } else { Object::Contents }
+        if self.timed.iter().any(monitor::is_contents) { Object::Clock } else { Object::Contents }
     }
 
     /// Ends this execution and the search.
