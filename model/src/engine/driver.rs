@@ -88,8 +88,6 @@ pub(super) trait Primitives: Sized + Debug + Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) executions: u64,
-    /// The most steps of an execution.
-    pub(super) longest: usize,
     /// How many executions were ended because they had too many steps.
     pub(super) overlong: u64,
     pub(super) witnesses: BTreeMap<Property, Witness>,

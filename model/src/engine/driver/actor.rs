@@ -175,6 +175,8 @@ impl<P: Primitives> Actor<P> {
         self.local(|local| local.threads[self.thread].done = Some(Value::Nil));
         if self.local(|local| local.threads.iter().all(|thread| thread.done.is_some())) {
             self.leave(Life::Ended, None);
+            // Who has ended by itself is killed no more.
+            self.world.contents().runs[self.process].dying &= !last_run;
             if !last_run {
                 self.restart();
             }
@@ -283,11 +285,8 @@ impl<P: Primitives> Actor<P> {
         contents.steps.push(Step::Run { process, thread, branch });
         let running = &mut contents.threads[self.at];
         running.steps += 1;
-        let (name, steps, all) = (self.name(), running.steps, contents.steps.len());
-        self.world.search.found(|found| {
-            found.met.step(name, steps);
-            found.longest = found.longest.max(all);
-        });
+        let (name, steps) = (self.name(), running.steps);
+        self.world.search.found(|found| found.met.step(name, steps));
     }
 
     fn may_be_killed(&self) -> bool {
