@@ -59,12 +59,21 @@ impl<P: Primitives> Actor<P> {
         let mut actor = Self { world: Arc::clone(world), at, process, thread, refused, head, begins };
         let run = move || {
             body(&mut actor);
+            actor.registers_death();
             actor.world.contents().threads[at].done = true;
             actor.world.look_for_deadlock();
         };
         // Nobody joins: the execution is over when every thread has returned.
         if let Err(why) = world.primitives.spawn(at, Box::new(run)) {
             world.cut(&why);
+        }
+    }
+
+    /// A thread that a panic of another has ended would have gone on, had it come first; an engine that reduces has to be told.
+    fn registers_death(&self) {
+        if P::REDUCES && self.world.is_mortal(self.process) && self.local(|local| local.life == Life::Dead) {
+            let holds = self.world.primitives.object(Object::Holds(self.process));
+            drop(P::enter(&self.world, self.at, &holds));
         }
     }
 
@@ -152,6 +161,10 @@ impl<P: Primitives> Actor<P> {
             (1..threads).for_each(|other| Self::start(&self.world, self.process, other));
         } else {
             self.wake_for_start();
+        }
+        if !P::REDUCES && threads > 1 && self.world.system().processes[self.process].before.is_empty() {
+            // It was chosen before the others were there; who goes on is chosen anew.
+            P::touch(&self.world, self.at, &Object::Threads(self.process));
         }
     }
 
