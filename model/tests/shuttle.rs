@@ -88,7 +88,7 @@ fn pct_says_what_it_may_have_missed() {
     // Depth 1: each schedule is right with a chance of one in two threads, whatever the number of choices.
     let miss = report.miss_max.unwrap();
     assert!((miss - 0.5_f64.powi(19)).abs() < 1e-9, "{miss}");
-    let text = "20 schedules, pct of depth 1, seed 1; misses a bug of that depth with p ≤ 0.000 (2 threads, 2 choices)";
+    let text = "20 schedules, pct of depth 1, seed 1; misses a bug of that depth with p ≤ 0.001 (2 threads, 2 choices)";
     assert_eq!(report.findings[0].verdict, Verdict::Sampled(text.into()));
     let random = check(&system, &[Property::NoPanic], &options(Strategy::Random, 20)).unwrap();
     assert_eq!(random.miss_max, None);

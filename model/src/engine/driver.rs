@@ -88,8 +88,6 @@ pub(super) trait Primitives: Sized + Debug + Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) executions: u64,
-    /// The most steps of an execution.
-    pub(super) longest: usize,
     /// How many executions were ended because they had too many steps.
     pub(super) overlong: u64,
     pub(super) witnesses: BTreeMap<Property, Witness>,
@@ -109,6 +107,8 @@ pub(super) struct Found {
     pub(super) cells: Vec<(usize, u32, CellName)>,
     /// Whether a file is written whose time is asked for. If none is, it does not matter when the clock ticks.
     pub(super) times_matter: bool,
+    /// The processes of which a thread may panic while others run. That ends these, so it is ordered with all that they do.
+    pub(super) mortal: BTreeSet<usize>,
     /// What is fixed beforehand.
     pub(super) plan: Plan,
     /// What was met beyond it.

@@ -7,9 +7,9 @@
 //! - A Go mutex is a loom `Mutex` around its state. A plain cell is loom's tracked cell, with a relaxed read-modify-write in
 //!   front so that values of racy programs are explored too. Both only where a process has a second thread.
 //! - loom's `Mutex` orders more than Go's `RWMutex` and a record lock do, and would hide races. So whether two accesses are a
-//!   data race is decided by [`happens_before`](super::happens_before), in every execution that loom makes; loom's own cells
+//!   data race is decided by `happens_before`, in every execution that loom makes; loom's own cells
 //!   stand beside it, and may find no race that is none in Go.
-//! - Choices and kills, for which loom has no means, are made outside: one model for each [`plan`](super::plan).
+//! - Choices and kills, for which loom has no means, are made outside: one model for each `plan`.
 //!
 //! What it does not run: more than [`THREADS_MAX`] threads (the one that starts them has a stack of 32 KiB, which is too
 //! little for a protocol), and a process that may be killed and starts goroutines.

@@ -2,10 +2,10 @@
 //!
 //! The threads are shuttle's, and each operation that another thread might notice is one scheduling point, a shuttle
 //! atomic. shuttle leaves out no interleaving that differs in nothing, so one atomic stands for all objects. A thread that
-//! waits is hidden from shuttle's [`chooser`] until it can go on; so a schedule has as many points as steps.
+//! waits is hidden from shuttle's `chooser` until it can go on; so a schedule has as many points as steps.
 //!
 //! Choices, ticks of the clock and kills are drawn from shuttle's own random numbers and are part of the schedule; with
-//! [`Strategy::Dfs`], which has no random numbers, they are made outside: one search for each [`plan`](super::plan).
+//! [`Strategy::Dfs`], which has no random numbers, they are made outside: one search for each `plan`.
 
 mod chooser;
 mod primitives;
@@ -176,8 +176,12 @@ fn sample(search: &Arc<Search>, options: &ShuttleOptions) -> Result<Report, Erro
         _ => None,
     };
     if let Some(miss) = miss {
-        let Measured { threads, choices, .. } = measured;
-        text += &format!("; misses a bug of that depth with p ≤ {miss:.3} ({threads} threads, {choices} choices)");
+        let Measured { threads, choices, draws, .. } = measured;
+        let uncounted = if draws { "; what was drawn but schedules is not counted" } else { "" };
+        let miss = (miss * 1000.0).ceil() / 1000.0;
+        text += &format!(
+            "; misses a bug of that depth with p ≤ {miss:.3} ({threads} threads, {choices} choices{uncounted})"
+        );
     }
     if overlong > 0 {
         text += &format!("; {overlong} of them ended after {} steps", options.max_steps);

@@ -59,12 +59,21 @@ impl<P: Primitives> Actor<P> {
         let mut actor = Self { world: Arc::clone(world), at, process, thread, refused, head, begins };
         let run = move || {
             body(&mut actor);
+            actor.registers_death();
             actor.world.contents().threads[at].done = true;
             actor.world.look_for_deadlock();
         };
         // Nobody joins: the execution is over when every thread has returned.
         if let Err(why) = world.primitives.spawn(at, Box::new(run)) {
             world.cut(&why);
+        }
+    }
+
+    /// A thread that a panic of another has ended would have gone on, had it come first; an engine that reduces has to be told.
+    fn registers_death(&self) {
+        if P::REDUCES && self.world.is_mortal(self.process) && self.local(|local| local.life == Life::Dead) {
+            let holds = self.world.primitives.object(Object::Holds(self.process));
+            drop(P::enter(&self.world, self.at, &holds));
         }
     }
 
@@ -153,6 +162,10 @@ impl<P: Primitives> Actor<P> {
         } else {
             self.wake_for_start();
         }
+        if !P::REDUCES && threads > 1 && self.world.system().processes[self.process].before.is_empty() {
+            // It was chosen before the others were there; who goes on is chosen anew.
+            P::touch(&self.world, self.at, &Object::Threads(self.process));
+        }
     }
 
     fn wake_for_start(&self) {
@@ -175,6 +188,8 @@ impl<P: Primitives> Actor<P> {
         self.local(|local| local.threads[self.thread].done = Some(Value::Nil));
         if self.local(|local| local.threads.iter().all(|thread| thread.done.is_some())) {
             self.leave(Life::Ended, None);
+            // Who has ended by itself is killed no more.
+            self.world.contents().runs[self.process].dying &= !last_run;
             if !last_run {
                 self.restart();
             }
@@ -283,11 +298,8 @@ impl<P: Primitives> Actor<P> {
         contents.steps.push(Step::Run { process, thread, branch });
         let running = &mut contents.threads[self.at];
         running.steps += 1;
-        let (name, steps, all) = (self.name(), running.steps, contents.steps.len());
-        self.world.search.found(|found| {
-            found.met.step(name, steps);
-            found.longest = found.longest.max(all);
-        });
+        let (name, steps) = (self.name(), running.steps);
+        self.world.search.found(|found| found.met.step(name, steps));
     }
 
     fn may_be_killed(&self) -> bool {

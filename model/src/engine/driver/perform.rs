@@ -72,11 +72,12 @@ impl<P: Primitives> Actor<P> {
         }
     }
 
-    /// What `exclusive` remembers of a process is noted right behind an operation, as part of it: so with several threads the
-    /// order of any two counts. What stands for that, of an engine that has to know.
+    /// What stands for the order of any two operations of a process with several threads, of an engine that has to know
+    /// where that counts: what `exclusive` remembers is noted right behind an operation, as part of it; and a panic ends all.
     pub(super) fn holds(&self) -> Option<P::Object> {
-        let noted = P::REDUCES && !self.is_only_thread() && self.world.watches(Property::Exclusive);
-        noted.then(|| self.world.primitives.object(Object::Holds(self.process)))
+        let noted = self.world.watches(Property::Exclusive) || self.world.is_mortal(self.process);
+        let counts = P::REDUCES && !self.is_only_thread() && noted;
+        counts.then(|| self.world.primitives.object(Object::Holds(self.process)))
     }
 
     /// An outcome of `outcomes`: what the plan says, or a random one.
@@ -100,12 +101,9 @@ impl<P: Primitives> Actor<P> {
             }
             planned.unwrap_or(0)
         });
-        if branch < outcomes {
-            return Ok(branch);
-        }
-        // What the plan says is no outcome in this execution: it belongs to another plan.
-        self.world.end();
-        Err(Gone)
+        // What the plan says may be no outcome in this execution. To end it would hide from an engine that reduces what comes
+        // later; so it goes on as one of another plan.
+        Ok(branch.min(outcomes - 1))
     }
 
     /// Sleeps, unless this is where the process is killed.
@@ -229,6 +227,10 @@ impl<P: Primitives> Actor<P> {
 
     /// A Go panic ends the process.
     fn panic<T>(&mut self, message: &str) -> Result<T, Gone> {
+        if P::REDUCES && !self.is_only_thread() && !self.world.is_mortal(self.process) {
+            self.world.again(|found| found.mortal.extend([self.process]));
+            return Err(Gone);
+        }
         self.leave(Life::Dead, Some(self.my_step()));
         self.world.wrong((Property::NoPanic, format!("panic: {message}")));
         Err(Gone)

@@ -171,6 +171,11 @@ impl<P: Primitives> World<P> {
         self.several.len() == 1 && !self.has_several(0)
     }
 
+    /// Whether a thread of `process` may panic while others run.
+    pub(super) fn is_mortal(&self, process: usize) -> bool {
+        self.has_several(process) && self.search.found(|found| found.mortal.contains(&process))
+    }
+
     /// Whether it matters when the clock ticks: a file is written whose time is asked for.
     pub(super) fn times_matter(&self) -> bool {
         self.search.found(|found| found.times_matter)

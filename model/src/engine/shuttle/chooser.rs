@@ -23,6 +23,8 @@ pub(super) struct Measured {
     pub(super) choices: u32,
     /// How many executions there were after that one.
     since: i32,
+    /// Whether outcomes or kills were drawn too.
+    pub(super) draws: bool,
 }
 
 impl Measured {
@@ -172,6 +174,7 @@ impl Scheduler for Chooser {
     }
 
     fn next_u64(&mut self) -> u64 {
+        locked(&self.run.measured).draws = true;
         self.inner.scheduler().next_u64()
     }
 }
