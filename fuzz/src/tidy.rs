@@ -16,6 +16,14 @@ pub(crate) fn tidied(mut scenario: Scenario, protocols: &[Entry]) -> Option<Scen
         scenario.crashes = 0;
         scenario.kinds.iter_mut().for_each(|kind| kind.may_crash = false);
     }
+    // Known and open: where two of its lock files are one, a run of loom's or shuttle's of a version that keeps the time of
+    // layers.json is not always repeated by the machine (`random-9481703c7949d751` of the test's first seed). The driver says
+    // so itself (`ModelError::Unrepeated`); until that is repaired, such scenarios are not drawn.
+    let keeps_time = |name: &str| protocols.iter().any(|entry| entry.name == name && !entry.timed.is_empty());
+    let kept = scenario.kinds.iter().filter_map(|kind| kind.protocol).any(|entry| !entry.timed.is_empty());
+    if kept || scenario.protocols.iter().flatten().any(|name| keeps_time(name)) {
+        scenario.aliases.clear();
+    }
     if scenario.kinds.iter().all(|kind| kind.protocol.is_some()) {
         scenario.kinds.first_mut()?.protocol = None;
     }

@@ -47,7 +47,7 @@ fn the_same_seed_makes_the_same_scenarios() {
 fn everything_comes_up() {
     let (protocols, mut rng) = (protocol::all(), rng(2));
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    for _ in 0..2_000 {
+    for _ in 0..8_000 {
         let scenario = scenario(&mut rng, &protocols);
         let mut see = |what: &str| *seen.entry(what.into()).or_default() += 1;
         let processes: u32 = scenario.kinds.iter().map(|kind| kind.count).sum();

@@ -276,7 +276,7 @@ mod tests {
         step  podman
            1  ▶ open
            1  locks storesLock
-           2  gets stores: nil
+           2  gets s.isInStores: nil
            3  locks lockfilesLock
            4  gets lockfiles[storage.lock]: nil
            5  opens and closes storage.lock
