@@ -4,7 +4,7 @@ mod common;
 
 use common::{Driver, delete, exists, harness, names, process, put, run, set_names, system};
 use lockproof_harness::replay::{ReplayOptions, ReplayReport};
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, LockMethod};
 use lockproof_model::op::{LockResult, Note, Op, Outcome, Path};
 use lockproof_model::property::Property;
 use lockproof_model::schedule::{Schedule, Step};
@@ -245,4 +245,26 @@ fn a_deadlock_of_some_is_seen_while_others_go_on() {
     assert_shown(&report, Property::NoDeadlock);
     assert!(report.kernel.is_none(), "nobody waits for a lock file");
     assert_eq!((report.unfinished.len(), report.idle.as_slice()), (2, [(1, 0)].as_slice()));
+}
+
+/// The schedule ends before the thread asks for the mutex; its own way there is no sign that it goes on.
+#[test]
+fn who_waits_for_a_go_mutex_is_seen_while_the_process_goes_on() {
+    let on_lockfile = |method| Call::Lockfile { method, file: "a".into(), ro: false };
+    let threads = vec![vec![on_lockfile(LockMethod::Locked)], vec![on_lockfile(LockMethod::Lock)]];
+    let mut daemon = process("daemon", "v1_24", threads);
+    daemon.before = vec![on_lockfile(LockMethod::Rlock)];
+    daemon.threads[0].repeat = Repeat::Forever;
+    let system = system(&[], vec![daemon]);
+    let mut driver = Driver::new(&system);
+    driver.calls(0, 0, 1);
+    let options = ReplayOptions::to_see(Property::NoDeadlock);
+    let report = harness().replay(&system, &driver.schedule(), &options).unwrap();
+    assert_eq!(report.parted, None);
+    let shown = report.shows(Property::NoDeadlock);
+    assert!(
+        shown.is_seen() && shown.text().contains("the RWMutex root/a.lock:rwMutex (exclusive)"),
+        "{}",
+        shown.text()
+    );
 }

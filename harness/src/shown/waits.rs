@@ -57,10 +57,14 @@ impl ReplayReport {
         Some(parts.join("; "))
     }
 
-    /// Whether a thread that is stuck took no step in the cycle, or all the while after the schedule, and nobody else was
-    /// granted what it waits for.
+    /// Whether a thread that is stuck took no step in the cycle, or in the later half of what came after the schedule, and
+    /// nobody else was granted meanwhile what it waits for.
     fn is_forgotten(&self, thread: &Unfinished) -> bool {
-        let since = if self.schedule.cycle.is_empty() { self.scheduled } else { self.schedule.steps.len() };
+        let since = if self.schedule.cycle.is_empty() {
+            self.scheduled + (self.steps.len() - self.scheduled) / 2
+        } else {
+            self.schedule.steps.len()
+        };
         let mut after = self.steps.iter().skip(since).peekable();
         let wanted = |op: &Op| match (op, &thread.op) {
             (Op::Lock { file, .. }, Op::Lock { file: other, .. }) => {
