@@ -17,11 +17,7 @@ fn figures(names: &[&str]) -> String {
             let system = scenario.system(entry);
             let report =
                 check(&system, &scenario.properties, &Options::default(), &|| false).expect("no mistake of ours");
-            let _ = write!(
-                text,
-                "  {:16} {:5} states, {:5} moves:",
-                entry.name, report.extent.states, report.extent.transitions
-            );
+            let _ = write!(text, "  {:16} {:5} states:", entry.name, report.extent.states);
             for finding in &report.findings {
                 assert_eq!(scenario.expected(entry.name, finding.property), Some(finding.verdict.name()), "{text}");
                 let _ = write!(text, " {} {}", finding.property, finding.verdict.name());
