@@ -84,8 +84,9 @@ pub(crate) fn watch(below: &Path) -> Result<i32, String> {
     let _ = worker::say(&Answer::Guards { directory: directory.clone() });
     let _ = io::stdin().lock().read_to_end(&mut Vec::new());
     for _ in 0..TRIES {
+        // That something in it is gone meanwhile does not say that it is.
         match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_TRIES),
+            Err(_) if directory.exists() => std::thread::sleep(BETWEEN_TRIES),
             _ => return Ok(0),
         }
     }

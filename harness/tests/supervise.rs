@@ -314,3 +314,39 @@ fn a_program_that_does_not_exist_is_an_error() {
     let refused = trace::trace(&mut session, &program, standard, |_| {}, || true).unwrap_err();
     assert!(refused.to_string().starts_with("failed to start /no/such/program: No such file"), "{refused}");
 }
+
+/// However the ends fall between the launcher's looks, each is told.
+#[test]
+fn a_sweep_tells_how_each_program_ended() {
+    use std::os::unix::process::ExitStatusExt as _;
+    const ROUNDS: u32 = 10;
+    const PROGRAMS: u32 = 4;
+    let directory = directory();
+    let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
+    for isolation in [Isolation::Own, Isolation::Shared] {
+        let mut session = session(&directory, isolation);
+        for round in 0..ROUNDS {
+            for number in 0..PROGRAMS {
+                session.run(number, &program(&directory, "sleep"), [nothing.as_fd(); 3]).unwrap();
+            }
+            let (mut started, mut killed, mut swept) = (0, 0, false);
+            while killed < PROGRAMS || !session.is_over() {
+                match session.next(LIMIT).unwrap() {
+                    Happening::Started { .. } => started += 1,
+                    Happening::Call(stopped) => drop(session.go(stopped).unwrap()),
+                    Happening::Status { status, .. } => {
+                        assert_eq!(status.signal(), Some(9));
+                        killed += 1;
+                    }
+                    Happening::Nothing => panic!("round {round}: {killed} of {PROGRAMS} ends were told"),
+                    _ => {}
+                }
+                if started == PROGRAMS && !swept {
+                    swept = true;
+                    session.sweep().unwrap();
+                }
+            }
+            session.forget();
+        }
+    }
+}

@@ -182,7 +182,10 @@ impl Running<'_> {
             self.session.run(number, &program, [nothing.as_fd(), out.as_fd(), err.as_fd()])?;
         }
         while self.started < workload.commands.len() {
-            self.hear(SILENCE)?;
+            if !self.hear(SILENCE)? {
+                let at = format!("{} of {} commands were started", self.started, workload.commands.len());
+                return Err(HarnessError::Deadline { limit: SILENCE, at });
+            }
         }
         Ok(())
     }
@@ -445,11 +448,13 @@ impl Running<'_> {
                     self.events.push((participant, event));
                 }
                 Happening::Status { .. } => self.statuses += 1,
+                // One that was not known when the others were killed.
+                Happening::Call(stopped) => self.session.kill(stopped.process)?,
                 _ => {}
             }
             if Instant::now() > until {
                 return Err(HarnessError::Deadline {
-                    limit: SILENCE * 2,
+                    limit: SILENCE,
                     at: "processes that were killed do not end".into(),
                 });
             }

@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -53,6 +54,9 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, 
         (role, _) => Err(format!("there is no role {role:?}")),
     }
 }
+
+/// How long it waits for those that it has killed, before it looks for more.
+const BETWEEN_KILLS: Duration = Duration::from_micros(200);
 
 /// The keeper's side. Its standard input is the socket to the supervisor, which it only watches.
 fn keep(isolate: bool) -> Result<i32, String> {
@@ -199,14 +203,15 @@ impl Launcher {
         }
     }
 
-    /// Waits for whoever has ended, and tells of those that we started.
-    fn reap(&mut self) -> Result<(), String> {
+    /// Waits for whoever has ended, and tells of those that we started. Returns whether any child is left.
+    fn reap(&mut self) -> Result<bool, String> {
         let [supervisor, ..] = process::standard();
         loop {
             let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, status)) => (pid, status << 8),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, signal as i32),
-                Ok(WaitStatus::StillAlive) | Err(_) => return Ok(()),
+                Ok(WaitStatus::StillAlive) => return Ok(true),
+                Err(_) => return Ok(false),
                 Ok(_) => continue,
             };
             if let Some((number, _)) = self.children.remove(&pid.as_raw()) {
@@ -226,13 +231,11 @@ impl Launcher {
             for pid in children() {
                 let _ = kill(pid, Signal::SIGKILL);
             }
-            self.reap()?;
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Err(nix::errno::Errno::ECHILD) => break,
-                _ => std::thread::sleep(std::time::Duration::from_micros(200)),
+            if !self.reap()? {
+                break;
             }
+            std::thread::sleep(BETWEEN_KILLS);
         }
-        self.children.clear();
         say(supervisor, &Report::Swept, &[])
     }
 }

@@ -67,10 +67,33 @@ impl Session {
         match (runs, asks, sleeps) {
             (true, ..) => Rest::Runs,
             (false, true, _) => Rest::Asks,
+            // A child that has made no call yet is on its way to one.
+            (false, false, true) if self.meets_children(pid) => Rest::Runs,
             (false, false, true) => Rest::Sleeps,
             (false, false, false) => Rest::Dozes,
         }
     }
+
+    /// Takes notice of children that have made no call that we saw. Returns whether there were any.
+    fn meets_children(&mut self, pid: u32) -> bool {
+        let unknown = |child: &u32| !self.processes.contains_key(child) && !has_ended(*child);
+        let new: Vec<u32> = children(pid).into_iter().filter(unknown).collect();
+        new.into_iter().filter_map(|child| self.know(child)).count() > 0
+    }
+}
+
+/// Whether a process has ended, though nobody has waited for it, or is gone.
+fn has_ended(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
+}
+
+/// The children of a process, by the thread that started them (`/proc/<process>/task/<thread>/children`, proc(5)).
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 fn tasks(pid: u32) -> Vec<Task> {

@@ -396,7 +396,8 @@ impl Session {
         self.know(process)
     }
 
-    fn know(&mut self, pid: u32) -> Option<u32> {
+    /// A process becomes known, if it is not; `None` if it is gone.
+    pub(super) fn know(&mut self, pid: u32) -> Option<u32> {
         if pid == self.launcher.pid() || self.processes.contains_key(&pid) {
             return Some(pid);
         }
