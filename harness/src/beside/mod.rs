@@ -1,7 +1,7 @@
 //! The real library as a daemon, and real commands beside it, on one store, for as long as one likes.
 //!
 //! A daemon is one long-lived process with many goroutines, as CRI-O is; commands are one process each, one after the other
-//! in a few lanes, as Podman's are. Each of them ([`party`]) has layers of its own, which nobody else changes, so it knows
+//! in a few lanes, as Podman's are. Each of them (`party`) has layers of its own, which nobody else changes, so it knows
 //! what its calls must say: what was acknowledged and is not there, or no longer, is told.
 
 mod party;
