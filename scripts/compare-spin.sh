@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The explorer and SPIN on every scenario that can be exported: verdicts, states, seconds, the ratio of the seconds.
-# Fails if a verdict differs. One argument: only scenarios whose names contain it.
+# Fails if a verdict differs.
+#
+#   scripts/compare-spin.sh [SCENARIO [PROTOCOL…]]     only scenarios whose names contain SCENARIO, under these protocols
 #
 # The explorer's states are those of its reductions (partial order, symmetry, local runs). SPIN's are those of its own
 # partial-order reduction, with -DMERGE and -DCOLLAPSE. Its seconds are those of `pan`, built without optimisation:
@@ -11,4 +13,6 @@ for program in spin gcc; do
   command -v "$program" >/dev/null || { echo "there is no $program: apt-get install spin gcc" >&2; exit 2; }
 done
 export LOCKPROOF_REQUIRE_SPIN=1 LOCKPROOF_SPIN_ONLY="${1:-}"
+shift || true
+export LOCKPROOF_SPIN_PROTOCOLS="$*"
 exec cargo test --quiet -p lockproof-cli --test spin -- --ignored --nocapture --exact spin_and_the_explorer_side_by_side

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::node::{Place, Writer, constant, mode};
+use super::node::{Place, Writer, mode};
 use super::registers::{matches, moves, register};
 use super::symbolic::{ByKind, Kind, Pattern, State, Step};
 use crate::call::{Call, Reply};
@@ -201,7 +201,7 @@ impl Writer<'_> {
     /// What is forgotten, and made dense, after a step that ticked, or after which fewer numbers of a kind may be held.
     pub(super) fn tidy(&self, ticks: bool, fewer: &dyn Fn(Kind) -> bool) -> Vec<String> {
         let mut effects = Vec::new();
-        if !self.layout.fields.is_empty() && fewer(Kind::Object) {
+        if !self.layout.cells.fields.is_empty() && fewer(Kind::Object) {
             effects.push("collect(me)".into());
         }
         if !self.layout.timed.is_empty() && (ticks || fewer(Kind::Time)) {
@@ -228,9 +228,9 @@ impl Writer<'_> {
             Op::Get { .. } | Op::Set { .. } | Op::New | Op::WriteTemp { .. } | Op::Sync { .. } => {
                 Some("KEEP(t)".into())
             }
-            Op::MutexLock { mutex } => Some(format!("KEEP_IF(!MUTEX(me, {}), t)", constant("M", &mutex.field))),
+            Op::MutexLock { mutex } => Some(format!("KEEP_IF(!MUTEX(me, {}), t)", self.mutex(mutex))),
             Op::RwLock { mutex, mode } => {
-                let mutex = constant("RW", &mutex.field);
+                let mutex = self.rw_mutex(mutex);
                 let also = if *mode == Mode::Exclusive { format!(" && !READERS(me, {mutex})") } else { String::new() };
                 Some(format!("KEEP_IF(!WRITER(me, {mutex}){also}, t)"))
             }

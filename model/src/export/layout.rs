@@ -23,16 +23,16 @@ pub(super) struct Layout {
     pub(super) documents: Vec<Path>,
     /// Files whose time is kept, by inode.
     pub(super) timed: Vec<Path>,
-    /// Variables of a process.
-    pub(super) globals: Vec<String>,
-    /// Variables of an object.
-    pub(super) fields: Vec<String>,
+    /// Cells.
+    pub(super) cells: Names,
     /// How many stamps, objects and times a cell may hold: first the variables of a process, then those of an object.
     slots: [Vec<ByKind<usize>>; 2],
     /// Values without the numbers in them; the first is nothing.
     pub(super) values: Vec<Value>,
-    pub(super) mutexes: Vec<String>,
-    pub(super) rw_mutexes: Vec<String>,
+    /// `sync.Mutex`.
+    pub(super) mutexes: Names,
+    /// `sync.RWMutex`.
+    pub(super) rw_mutexes: Names,
     /// How many objects there are at once at most.
     pub(super) objects: usize,
     /// How many registers of each kind a control state has at most.
@@ -45,6 +45,26 @@ pub(super) struct Layout {
     pub(super) queries: Vec<(Call, Vec<Reply>)>,
 }
 
+/// Names of one kind: those of a process, and those of each of its objects.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) globals: Vec<String>,
+    pub(super) fields: Vec<String>,
+}
+
+impl Names {
+    /// Whether it is a name of objects, and its number there; it is added if it is not there.
+    fn intern(&mut self, name: &CellName) -> (bool, usize) {
+        let of_object = name.object.is_some();
+        (of_object, intern(if of_object { &mut self.fields } else { &mut self.globals }, &name.field))
+    }
+
+    /// How many there are in a process with so many objects.
+    fn count(&self, objects: usize) -> usize {
+        self.globals.len() + objects * self.fields.len()
+    }
+}
+
 /// The most stores whose answers are written out.
 pub(super) const STORES_MAX: usize = 512;
 
@@ -54,6 +74,12 @@ fn intern<T: PartialEq + Clone>(all: &mut Vec<T>, item: &T) -> usize {
         all.push(item.clone());
         all.len() - 1
     })
+}
+
+/// The constant for a name.
+pub(super) fn constant(prefix: &str, name: &str) -> String {
+    let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_uppercase() } else { '_' };
+    format!("{prefix}_{}", name.chars().map(sign).collect::<String>())
 }
 
 /// A value without the numbers in it.
@@ -77,6 +103,9 @@ impl Layout {
         for (path, value) in &system.documents {
             layout.document(&system.inode(path), value, &mut features);
         }
+        for note in automata.roots.values().flat_map(|root| root.notes.iter()) {
+            layout.note(system, note);
+        }
         for state in &automata.states {
             for kind in Kind::ALL {
                 let most = layout.registers.get_mut(kind);
@@ -90,17 +119,51 @@ impl Layout {
                     intern(&mut layout.values, &shape(value));
                 }
                 for note in step.notes.iter() {
-                    if let Note::Acquired(path, _) | Note::Release(path) = note {
-                        intern(&mut layout.locks, &system.inode(path));
-                    }
+                    layout.note(system, note);
                 }
             }
         }
+        features.extend(layout.alike());
         if !features.is_empty() {
             return Err(ExportError::Features(features.into_iter().collect()));
         }
         layout.judge(automata);
         Ok(layout)
+    }
+
+    fn note(&mut self, system: &System, note: &Note) {
+        if let Note::Acquired(path, _) | Note::Release(path) = note {
+            intern(&mut self.locks, &system.inode(path));
+        }
+    }
+
+    /// Every kind of name, each with what its constants begin with.
+    pub(super) fn names(&self) -> [(&'static str, Vec<&str>); 8] {
+        fn paths(paths: &[Path]) -> Vec<&str> {
+            paths.iter().map(|path| path.0.as_str()).collect()
+        }
+        fn texts(texts: &[String]) -> Vec<&str> {
+            texts.iter().map(String::as_str).collect()
+        }
+        [
+            ("LOCK", paths(&self.locks)),
+            ("DOCUMENT", paths(&self.documents)),
+            ("CELL", texts(&self.cells.globals)),
+            ("OBJECT_CELL", texts(&self.cells.fields)),
+            ("MUTEX", texts(&self.mutexes.globals)),
+            ("OBJECT_MUTEX", texts(&self.mutexes.fields)),
+            ("RWMUTEX", texts(&self.rw_mutexes.globals)),
+            ("OBJECT_RWMUTEX", texts(&self.rw_mutexes.fields)),
+        ]
+    }
+
+    /// Names that would be one constant.
+    fn alike(&self) -> Vec<String> {
+        let mut known = BTreeSet::new();
+        let names = self.names();
+        let all = names.iter().flat_map(|(prefix, names)| names.iter().map(move |name| (*prefix, *name)));
+        let twice = all.filter(|(prefix, name)| !known.insert(constant(prefix, name)));
+        twice.map(|(_, name)| format!("a name that differs from another in signs alone ({name})")).collect()
     }
 
     /// A document may hold a value.
@@ -134,12 +197,10 @@ impl Layout {
                 self.document(&system.inode(&document.path), value, features);
             }
             Op::MutexLock { mutex } | Op::MutexUnlock { mutex } => {
-                only_global(mutex, features);
-                intern(&mut self.mutexes, &mutex.field);
+                self.mutexes.intern(mutex);
             }
             Op::RwLock { mutex, .. } | Op::RwUnlock { mutex, .. } => {
-                only_global(mutex, features);
-                intern(&mut self.rw_mutexes, &mutex.field);
+                self.rw_mutexes.intern(mutex);
             }
             Op::Get { cell } => {
                 self.cell(cell);
@@ -164,9 +225,7 @@ impl Layout {
     }
 
     fn cell(&mut self, cell: &CellName) -> (bool, usize) {
-        let of_object = cell.object.is_some();
-        let names = if of_object { &mut self.fields } else { &mut self.globals };
-        let number = intern(names, &cell.field);
+        let (of_object, number) = self.cells.intern(cell);
         let slots = &mut self.slots[usize::from(of_object)];
         if slots.len() <= number {
             slots.push(ByKind::default());
@@ -242,7 +301,7 @@ impl Layout {
     /// How many slots of `kind` a cell has, and the first of them.
     pub(super) fn slots(&self, cell: &CellName, kind: Kind) -> (usize, usize) {
         let of_object = cell.object.is_some();
-        let names = if of_object { &self.fields } else { &self.globals };
+        let names = if of_object { &self.cells.fields } else { &self.cells.globals };
         let number = names.iter().position(|name| *name == cell.field).unwrap_or(usize::MAX);
         let slots = &self.slots[usize::from(of_object)];
         let first = slots[..number].iter().map(|slots| slots.get(kind)).sum();
@@ -262,17 +321,19 @@ impl Layout {
         define("LOCKS", at_least_one(self.locks.len()));
         define("DOCUMENTS", self.documents.len());
         define("TIMED", at_least_one(self.timed.len()));
-        define("MUTEXES", at_least_one(self.mutexes.len()));
-        define("RWMUTEXES", at_least_one(self.rw_mutexes.len()));
-        define("GLOBALS", self.globals.len());
-        define("FIELDS", self.fields.len());
         define("OBJECTS", self.objects);
-        define("CELLS", at_least_one(self.globals.len() + self.objects * self.fields.len()));
+        for (kind, names) in [("CELLS", &self.cells), ("MUTEXES", &self.mutexes), ("RWMUTEXES", &self.rw_mutexes)] {
+            define(&format!("{kind}_OF_PROCESS"), names.globals.len());
+            define(&format!("{kind}_OF_OBJECT"), names.fields.len());
+        }
+        define("CELLS", at_least_one(self.cells.count(self.objects)));
+        define("MUTEXES", at_least_one(self.mutexes.count(self.objects)));
+        define("RWMUTEXES", at_least_one(self.rw_mutexes.count(self.objects)));
         let mut numbers = self.timed.len() + self.locks.len();
         for (kind, name) in Kind::ALL.into_iter().zip(["STAMP", "OBJECT", "TIME"]) {
             define(&format!("{name}_REGISTERS"), at_least_one(*self.registers.get(kind)));
-            define(&format!("GLOBAL_{name}_SLOTS"), self.slots_of(false, kind));
-            define(&format!("FIELD_{name}_SLOTS"), self.slots_of(true, kind));
+            define(&format!("{name}_SLOTS_OF_PROCESS"), self.slots_of(false, kind));
+            define(&format!("{name}_SLOTS_OF_OBJECT"), self.slots_of(true, kind));
             define(&format!("{name}_SLOTS"), at_least_one(total(kind)));
             numbers += threads * self.registers.get(kind) + processes * total(kind);
         }
@@ -281,11 +342,5 @@ impl Layout {
         define("NUMBERS", (2 * numbers + 8).max(self.objects + 2));
         define("LAYERS", 0);
         text
-    }
-}
-
-fn only_global(mutex: &CellName, features: &mut BTreeSet<String>) {
-    if mutex.object.is_some() {
-        features.insert(format!("a mutex that is a field of an object ({})", mutex.field));
     }
 }

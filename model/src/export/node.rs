@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::edge::Options;
-use super::layout::Layout;
+use super::layout::{Layout, constant};
 use super::registers::register;
 use super::symbolic::{Automata, ByKind, Kind, leaves};
 use crate::call::Call;
@@ -48,19 +48,13 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     }
 }
 
-/// The number of a path as a constant with a name.
-pub(super) fn constant(prefix: &str, path: &str) -> String {
-    let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_uppercase() } else { '_' };
-    format!("{prefix}_{}", path.chars().map(sign).collect::<String>())
-}
-
 impl Writer<'_> {
     pub(super) fn lock(&self, path: &Path) -> String {
-        constant("L", &self.system.inode(path).0)
+        constant("LOCK", &self.system.inode(path).0)
     }
 
     fn document(&self, path: &Path) -> String {
-        constant("D", &self.system.inode(path).0)
+        constant("DOCUMENT", &self.system.inode(path).0)
     }
 
     fn timed(&self, path: &Path) -> Option<usize> {
@@ -70,14 +64,17 @@ impl Writer<'_> {
 
     /// The number of a cell in its process.
     pub(super) fn cell(&self, cell: &CellName) -> String {
-        let name = constant("C", &cell.field);
-        match cell.object {
-            None => name,
-            Some(object) => {
-                let object = register(Kind::Object, object.0 as usize);
-                format!("GLOBALS + ({object} - 1) * FIELDS + {name}")
-            }
-        }
+        named(cell, "CELL", "CELLS")
+    }
+
+    /// The number of a `sync.Mutex` in its process.
+    pub(super) fn mutex(&self, mutex: &CellName) -> String {
+        named(mutex, "MUTEX", "MUTEXES")
+    }
+
+    /// The number of a `sync.RWMutex` in its process.
+    pub(super) fn rw_mutex(&self, mutex: &CellName) -> String {
+        named(mutex, "RWMUTEX", "RWMUTEXES")
     }
 
     /// A slot of a cell.
@@ -91,7 +88,7 @@ impl Writer<'_> {
             Some(object) => {
                 let object = register(Kind::Object, object.0 as usize);
                 format!(
-                    "{lower}_slot[me * {name}_SLOTS + GLOBAL_{name}_SLOTS + ({object} - 1) * FIELD_{name}_SLOTS + {at}]"
+                    "{lower}_slot[me * {name}_SLOTS + {name}_SLOTS_OF_PROCESS + ({object} - 1) * {name}_SLOTS_OF_OBJECT + {at}]"
                 )
             }
         }
@@ -212,18 +209,18 @@ impl Writer<'_> {
                 self.now_after_tick(options, &held, &source("(clock + 1)"), &source("(clock + 3)"));
             }
             Op::MutexLock { mutex } => {
-                let mutex = format!("MUTEX(me, {})", constant("M", &mutex.field));
+                let mutex = format!("MUTEX(me, {})", self.mutex(mutex));
                 let take = format!("{mutex} = {}", options.place.thread + 1);
                 self.outcome(options, &done, &[format!("!{mutex}")], &[take]);
             }
             Op::MutexUnlock { mutex } => {
-                let mutex = format!("MUTEX(me, {})", constant("M", &mutex.field));
+                let mutex = format!("MUTEX(me, {})", self.mutex(mutex));
                 self.outcome(options, &done, std::slice::from_ref(&mutex), &[format!("{mutex} = 0")]);
                 self.fatal(options, &[format!("!{mutex}")]);
             }
-            Op::RwLock { mutex, mode } => self.rw_lock_options(options, &constant("RW", &mutex.field), *mode),
+            Op::RwLock { mutex, mode } => self.rw_lock_options(options, &self.rw_mutex(mutex), *mode),
             Op::RwUnlock { mutex, mode } => {
-                let mutex = constant("RW", &mutex.field);
+                let mutex = self.rw_mutex(mutex);
                 let (held, unlock) = match mode {
                     Mode::Shared => {
                         (format!("READERS(me, {mutex})"), format!("READERS(me, {mutex}) = READERS(me, {mutex}) - 1"))
@@ -342,4 +339,16 @@ impl Writer<'_> {
 
 fn nil_or(value: &Value, number: &str) -> Vec<String> {
     vec![if *value == Value::Nil { format!("!{number}") } else { number.to_owned() }]
+}
+
+/// The number of a variable in its process: those of the process come first, then those of each object.
+fn named(name: &CellName, one: &str, all: &str) -> String {
+    match name.object {
+        None => constant(one, &name.field),
+        Some(object) => {
+            let object = register(Kind::Object, object.0 as usize);
+            let field = constant(&format!("OBJECT_{one}"), &name.field);
+            format!("{all}_OF_PROCESS + ({object} - 1) * {all}_OF_OBJECT + {field}")
+        }
+    }
 }

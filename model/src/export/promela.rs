@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::ExportError;
-use super::layout::{Layout, STORES_MAX};
-use super::node::{Place, Writer, constant};
+use super::layout::{Layout, STORES_MAX, constant};
+use super::node::{Place, Writer};
 use super::script::{Next, refuse, script};
 use super::symbolic::Automata;
 use crate::explore;
@@ -132,18 +132,20 @@ impl Text<'_> {
                 Ok("NO_STARVATION_WEAK") => {
                     let _ = writeln!(
                         text,
-                        " *   {property:21} spin -a -DNO_STARVATION_WEAK, then pan -a -f -N waits_0, and each other thread"
+                        " *   {:21} spin -a -DNO_STARVATION_WEAK, and gcc without -DSAFETY; ./pan -E -a -f -N waits_0,\n *   {:21} and so on for each thread; a standstill in which it waits counts, too",
+                        property.name(),
+                        ""
                     );
                 }
                 Ok(name) => {
-                    let _ = writeln!(text, " *   {property:21} spin -a -D{name}");
+                    let _ = writeln!(text, " *   {:21} spin -a -D{name}", property.name());
                 }
                 Err(why) => refused.push((property, why)),
             }
         }
         text.push_str(" *\n * Not here:\n");
         for (property, why) in refused {
-            let _ = writeln!(text, " *   {property:21} {why}");
+            let _ = writeln!(text, " *   {:21} {why}", property.name());
         }
         text.push_str(
             " *\n * Then `gcc -DSAFETY -o pan pan.c` and `./pan -E`. No name at all: every state, as `lockproof check --no-merge\n \
@@ -153,16 +155,7 @@ impl Text<'_> {
 
     fn names(&self, text: &mut String) {
         let layout = self.writer.layout;
-        let paths = |paths: &[Path]| paths.iter().map(|path| path.0.clone()).collect::<Vec<_>>();
-        let all = [
-            ("L", paths(&layout.locks)),
-            ("D", paths(&layout.documents)),
-            ("C", layout.globals.clone()),
-            ("C", layout.fields.clone()),
-            ("M", layout.mutexes.clone()),
-            ("RW", layout.rw_mutexes.clone()),
-        ];
-        for (prefix, names) in all {
+        for (prefix, names) in layout.names() {
             for (number, name) in names.iter().enumerate() {
                 let _ = writeln!(text, "#define {} {number}", constant(prefix, name));
             }
@@ -275,7 +268,7 @@ impl Text<'_> {
         }
         for (path, value) in &system.documents {
             let inode = system.inode(path);
-            let _ = writeln!(text, "        document[{}] = {};", constant("D", &inode.0), layout.value(value));
+            let _ = writeln!(text, "        document[{}] = {};", constant("DOCUMENT", &inode.0), layout.value(value));
         }
         for number in 0..layout.timed.len() {
             let _ = writeln!(text, "        mtime[{number}] = clock;");

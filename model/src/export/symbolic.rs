@@ -129,6 +129,20 @@ fn place_op(op: &Op, held: &Held) -> Op {
     }
 }
 
+/// Whether every number in an operation is held.
+fn knows(op: &Op, held: &Held) -> bool {
+    let known = |value: &Value| leaves(value).iter().all(|(kind, number)| held.get(*kind).contains(number));
+    let named = |name: &CellName| name.object.is_none_or(|object| known(&Value::Object(object)));
+    match op {
+        Op::Set { cell, value } => named(cell) && known(value),
+        Op::Get { cell } => named(cell),
+        Op::MutexLock { mutex } | Op::MutexUnlock { mutex } => named(mutex),
+        Op::RwLock { mutex, .. } | Op::RwUnlock { mutex, .. } => named(mutex),
+        Op::Rename { base, value, .. } => known(base) && known(value),
+        _ => true,
+    }
+}
+
 /// A control state, or the end of a call.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -232,6 +246,8 @@ impl Automata {
         let placed = outcomes.iter().map(|outcome| place_outcome(outcome, &held)).collect();
         let key = (node.entry.name, Arc::clone(&node.call), placed, order(&held));
         let request = match &node.request {
+            // What was not read cannot be known: a stamp, object or time of the protocol's own making.
+            Request::Op(op) if !knows(op, &held) => return Err(ExportError::Numbers { protocol: node.entry.name }),
             Request::Op(op) => Request::Op(place_op(op, &held)),
             done => done.clone(),
         };

@@ -104,16 +104,16 @@ inline collect(p)
         :: else
         fi
     }
-#if GLOBAL_OBJECT_SLOTS
-    for (i : 0 .. GLOBAL_OBJECT_SLOTS - 1) { used[object_slot[(p) * OBJECT_SLOTS + i]] = 1 }
+#if OBJECT_SLOTS_OF_PROCESS
+    for (i : 0 .. OBJECT_SLOTS_OF_PROCESS - 1) { used[object_slot[(p) * OBJECT_SLOTS + i]] = 1 }
 #endif
-#if FIELD_OBJECT_SLOTS
+#if OBJECT_SLOTS_OF_OBJECT
     for (nth : 1 .. OBJECTS) {
         for (i : 1 .. OBJECTS) {
             if
             :: used[i] ->
-                for (j : 0 .. FIELD_OBJECT_SLOTS - 1) {
-                    used[object_slot[(p) * OBJECT_SLOTS + GLOBAL_OBJECT_SLOTS + (i - 1) * FIELD_OBJECT_SLOTS + j]] = 1
+                for (j : 0 .. OBJECT_SLOTS_OF_OBJECT - 1) {
+                    used[object_slot[(p) * OBJECT_SLOTS + OBJECT_SLOTS_OF_PROCESS + (i - 1) * OBJECT_SLOTS_OF_OBJECT + j]] = 1
                 }
             :: else
             fi
@@ -131,22 +131,22 @@ inline collect(p)
 
 inline forget_object(p, o)
 {
-#if FIELDS
-    for (j : 0 .. FIELDS - 1) { CELL(p, GLOBALS + (o) * FIELDS + j) = 0 }
+#if CELLS_OF_OBJECT
+    for (j : 0 .. CELLS_OF_OBJECT - 1) { CELL(p, CELLS_OF_PROCESS + (o) * CELLS_OF_OBJECT + j) = 0 }
 #endif
-#if FIELD_STAMP_SLOTS
-    for (j : 0 .. FIELD_STAMP_SLOTS - 1) {
-        stamp_slot[(p) * STAMP_SLOTS + GLOBAL_STAMP_SLOTS + (o) * FIELD_STAMP_SLOTS + j] = 0
+#if STAMP_SLOTS_OF_OBJECT
+    for (j : 0 .. STAMP_SLOTS_OF_OBJECT - 1) {
+        stamp_slot[(p) * STAMP_SLOTS + STAMP_SLOTS_OF_PROCESS + (o) * STAMP_SLOTS_OF_OBJECT + j] = 0
     }
 #endif
-#if FIELD_OBJECT_SLOTS
-    for (j : 0 .. FIELD_OBJECT_SLOTS - 1) {
-        object_slot[(p) * OBJECT_SLOTS + GLOBAL_OBJECT_SLOTS + (o) * FIELD_OBJECT_SLOTS + j] = 0
+#if OBJECT_SLOTS_OF_OBJECT
+    for (j : 0 .. OBJECT_SLOTS_OF_OBJECT - 1) {
+        object_slot[(p) * OBJECT_SLOTS + OBJECT_SLOTS_OF_PROCESS + (o) * OBJECT_SLOTS_OF_OBJECT + j] = 0
     }
 #endif
-#if FIELD_TIME_SLOTS
-    for (j : 0 .. FIELD_TIME_SLOTS - 1) {
-        time_slot[(p) * TIME_SLOTS + GLOBAL_TIME_SLOTS + (o) * FIELD_TIME_SLOTS + j] = 0
+#if TIME_SLOTS_OF_OBJECT
+    for (j : 0 .. TIME_SLOTS_OF_OBJECT - 1) {
+        time_slot[(p) * TIME_SLOTS + TIME_SLOTS_OF_PROCESS + (o) * TIME_SLOTS_OF_OBJECT + j] = 0
     }
 #endif
     skip
