@@ -1,22 +1,22 @@
 //! One execution: commands of a real store, one step at a time, in an order that a strategy decides.
 
+mod exclusive;
+mod steps;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use lockproof_model::op::Mode;
-
-use super::step::{LockStep, Step, Unit};
+use super::step::{Step, Unit};
 use super::strategy::Strategy;
 use super::workload::Workload;
 use crate::error::HarnessError;
 use crate::supervise::Program;
-use crate::supervise::event::{Action, Event, Fate};
-use crate::supervise::locks::Owner;
+use crate::supervise::event::{Action, Event};
 use crate::supervise::rest::Rest;
 use crate::supervise::session::{Happening, Session, Stopped};
 
@@ -309,132 +309,6 @@ impl Running<'_> {
         unit
     }
 
-    /// The steps that can be taken now, one for each unit that can take one. Of several calls of one process, the first by
-    /// name. A request for a lock that is not free is no step, unless all that is left is a cycle of such requests: then the
-    /// last to ask gets `EDEADLK`, and each may be the last.
-    fn enabled(&mut self) -> Result<Vec<Step>, HarnessError> {
-        let (mut enabled, mut blocked) = (Vec::new(), Vec::new());
-        let base = self.stage.store.clone();
-        let units: Vec<Unit> = self.stopped.keys().copied().collect();
-        for unit in units {
-            let Some(stopped) = self.stopped.get_mut(&unit) else { continue };
-            if stopped.len() > 1 {
-                stopped.sort_by_cached_key(|stopped| describe(self.session, unit, &base, stopped).what);
-            }
-            let mut is_free = false;
-            for at in 0..stopped.len() {
-                let step = describe(self.session, unit, &base, &stopped[at]);
-                let request = stopped[at].request().filter(|_| step.lock == LockStep::Takes).cloned();
-                if request.is_none_or(|request| self.session.is_free(&request).unwrap_or(false)) {
-                    enabled.push(step);
-                    stopped.swap(0, at);
-                    is_free = true;
-                    break;
-                }
-            }
-            if !is_free && let Some(first) = stopped.first() {
-                blocked.push(describe(self.session, unit, &base, first));
-            }
-        }
-        let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
-            .filter_map(|(thread, request)| {
-                let unit = *self.units.get(&request.owner.process())?;
-                let action = Action::Lock(request.wanted.clone());
-                Some((thread, unit, Step::of(unit, &base, &[(action, None)])))
-            })
-            .collect();
-        let free = self.session.grantable()?;
-        for (thread, unit, step) in parked {
-            if free.contains(&thread) && !enabled.iter().any(|step| step.unit == unit) {
-                enabled.push(step);
-            }
-        }
-        if enabled.is_empty() {
-            enabled.extend(blocked.into_iter().filter(|step| self.closes_cycle(step.unit)));
-        }
-        enabled.sort_by_key(|step| step.unit);
-        Ok(enabled)
-    }
-
-    /// Whether a unit's request would get `EDEADLK` if all others had asked before.
-    fn closes_cycle(&self, unit: Unit) -> bool {
-        let mut table = self.session.locks().clone();
-        for (other, stopped) in &self.stopped {
-            for request in stopped.iter().filter_map(Stopped::request).filter(|_| *other != unit) {
-                if matches!(request.owner, Owner::Process(_)) && !table.in_the_way(request).is_empty() {
-                    table.wait(request.owner.process(), request.clone());
-                }
-            }
-        }
-        let mine = self.stopped.get(&unit).and_then(|stopped| stopped.first()?.request());
-        mine.is_some_and(|request| table.deadlocks(request))
-    }
-
-    fn take(&mut self, step: Step) -> Result<(), HarnessError> {
-        let unit = step.unit;
-        let stopped =
-            self.stopped.get_mut(&unit).filter(|stopped| !stopped.is_empty()).map(|stopped| stopped.remove(0));
-        let events = match stopped {
-            Some(stopped) => {
-                let blocked = match stopped.request() {
-                    Some(request) if step.lock == LockStep::Takes => !self.session.is_free(request)?,
-                    _ => false,
-                };
-                let mut events = Vec::new();
-                if blocked {
-                    // The others of the cycle ask first.
-                    let others: Vec<Unit> = self.stopped.keys().copied().filter(|other| *other != unit).collect();
-                    for other in others {
-                        for stopped in self.stopped.remove(&other).unwrap_or_default() {
-                            events.extend(self.session.go(stopped)?);
-                        }
-                    }
-                }
-                events.extend(self.session.go(stopped)?);
-                events
-            }
-            None => {
-                let thread =
-                    self.session.parked().find(|(_, request)| self.units.get(&request.owner.process()) == Some(&unit));
-                match thread.map(|(thread, _)| thread) {
-                    Some(thread) => self.session.grant(thread)?,
-                    None => Vec::new(),
-                }
-            }
-        };
-        if self.stopped.get(&unit).is_some_and(Vec::is_empty) {
-            self.stopped.remove(&unit);
-        }
-        for event in events {
-            let participant = self.unit(event.process).participant;
-            self.events.push((participant, event));
-        }
-        self.steps.push(step);
-        Ok(())
-    }
-
-    /// The steps that units stand before, and those that they wait to take.
-    fn blocked(&self) -> Vec<Step> {
-        let base = &self.stage.store;
-        let stopped =
-            self.stopped.iter().flat_map(|(unit, stopped)| stopped.iter().map(move |stopped| (unit, stopped)));
-        let stopped = stopped.map(|(unit, stopped)| describe(self.session, *unit, base, stopped));
-        let parked = self.session.parked().filter_map(|(_, request)| {
-            let unit = self.units.get(&request.owner.process())?;
-            Some(Step::of(*unit, base, &[(Action::Lock(request.wanted.clone()), None)]))
-        });
-        stopped.chain(parked).collect()
-    }
-
-    /// Who waits, and for what.
-    fn waiting(&self) -> Vec<String> {
-        let name = |unit: Unit| Workload::name(unit.participant);
-        let blocked = self.blocked();
-        let asleep = self.session.processes().filter_map(|pid| self.units.get(&pid)).filter(|_| blocked.is_empty());
-        let waits = blocked.iter().map(|step| format!("{} waits for {}", name(step.unit), step.what));
-        waits.chain(asleep.map(|unit| format!("{} sleeps", name(*unit)))).collect()
-    }
-
     /// Kills whatever is left, and waits until it is gone.
     fn clear(&mut self) -> Result<(), HarnessError> {
         if !self.session.is_over() {
@@ -464,61 +338,6 @@ impl Running<'_> {
     }
 }
 
-/// What a unit stands before.
-fn describe(session: &Session, unit: Unit, base: &Path, stopped: &Stopped) -> Step {
-    let actions: Vec<(Action, Option<Mode>)> = (stopped.actions().into_iter())
-        .map(|action| {
-            let released = match &action {
-                Action::Release { file, .. } => {
-                    file.id.and_then(|id| session.locks().of(stopped.process, id).map(|held| held.mode).max())
-                }
-                _ => None,
-            };
-            (action, released)
-        })
-        .collect();
-    Step::of(unit, base, &actions)
-}
-
 fn exit_status(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
-}
-
-impl Execution {
-    /// The documents that were replaced while the process had not their exclusive lock: which, by whom.
-    #[must_use]
-    pub fn replaced_without_lock(&self) -> Vec<String> {
-        let mut held: BTreeMap<u32, Vec<PathBuf>> = BTreeMap::new();
-        let mut found = Vec::new();
-        for (participant, event) in &self.events {
-            let locks = held.entry(event.process).or_default();
-            match (&event.action, &event.fate) {
-                (Action::Lock(wanted) | Action::Grant(wanted), Fate::Granted) if wanted.mode == Mode::Exclusive => {
-                    locks.push(wanted.file.path.clone());
-                }
-                (Action::Release { file, .. }, Fate::Goes) => locks.retain(|lock| *lock != file.path),
-                (Action::Ended, _) => locks.clear(),
-                (Action::Rename { to, .. }, Fate::Goes) => {
-                    let Some(lock) = lock_of(&to.path) else { continue };
-                    if !locks.contains(&lock) {
-                        let (who, what) = (Workload::name(*participant), to.path.file_name().unwrap_or_default());
-                        found.push(format!("{who} replaces {} without its exclusive lock", what.to_string_lossy()));
-                    }
-                }
-                _ => {}
-            }
-        }
-        found
-    }
-}
-
-/// The lock file of a document of a store: `layers.lock` of `layers.json` and `volatile-layers.json`. `None` of what is no
-/// such document.
-fn lock_of(document: &Path) -> Option<PathBuf> {
-    let name = document.file_name()?.to_str()?;
-    let stem = name.strip_suffix(".json")?;
-    let stem = stem.strip_prefix("volatile-").unwrap_or(stem);
-    ["layers", "mountpoints", "images", "containers"]
-        .contains(&stem)
-        .then(|| document.with_file_name(format!("{stem}.lock")))
 }

@@ -1,0 +1,179 @@
+//! What the kernel and the launcher say, taken in: calls, ends, programs that were started.
+
+use std::fs;
+
+use super::super::decode::{Caller, Decoder, Meaning};
+use super::super::event::{Action, Fate, ReleasedBy};
+use super::super::filter::{self, Trap};
+use super::super::launch::Told;
+use super::{Happening, Process, Session, Stopped};
+use crate::error::HarnessError;
+use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::{process, seccomp};
+
+impl Session {
+    pub(super) fn take_call(&mut self) -> Result<(), HarnessError> {
+        let received = seccomp::receive(self.launcher.listener()).map_err(HarnessError::io("receive", "a call"))?;
+        let Some(call) = received else { return Ok(()) };
+        self.asking.insert(call.id, call.thread);
+        let Some(trap) = filter::trap_of(call.number) else { return self.answer(call.id, Answer::Continue).map(drop) };
+        let Some(process) = self.process_of(call.thread) else {
+            return self.answer(call.id, Answer::Continue).map(drop);
+        };
+        // It makes a call, so the last one has run.
+        if self.dropping.remove(&call.thread) {
+            self.locks.left(process);
+        }
+        if process == self.launcher.pid() {
+            return self.answer(call.id, Answer::Continue).map(drop);
+        }
+        let known = self.processes.get_mut(&process).is_some_and(|known| {
+            // It is still the launcher, on the way to being another program, which it looks for on the path; it ends where
+            // there is none.
+            let executes = matches!(trap, Trap::Execute(_));
+            let is_launcher = known.unclaimed && (!known.executed || executes || trap == Trap::Exit);
+            known.executed |= executes;
+            !is_launcher
+        });
+        if !known {
+            return self.answer(call.id, Answer::Continue).map(drop);
+        }
+        if self.processes.get(&process).is_some_and(|known| known.unclaimed) {
+            self.held_back.push((call, trap));
+            return Ok(());
+        }
+        self.understand(call, trap, process)
+    }
+
+    /// Tells of a call if it matters, and lets it go on if not.
+    fn understand(&mut self, call: Notification, trap: Trap, process: u32) -> Result<(), HarnessError> {
+        if trap == Trap::Close && !self.locks.holds_any(process) {
+            return self.answer(call.id, Answer::Continue).map(drop);
+        }
+        let elsewhere = self.processes.get(&process).is_some_and(|process| process.elsewhere);
+        let caller = Caller { process, elsewhere };
+        let decoder = Decoder { interest: &self.interest, locked: &self.locked, caller, call: &call };
+        let mut meaning = decoder.meaning(trap);
+        let mut drops = Vec::new();
+        match &mut meaning {
+            Meaning::Nothing => return self.answer(call.id, Answer::Continue).map(drop),
+            Meaning::Fork => {
+                if let Some(process) = self.processes.get_mut(&process) {
+                    process.tasks = None;
+                }
+                return self.answer(call.id, Answer::Continue).map(drop);
+            }
+            Meaning::ChangeRoot => {
+                if let Some(process) = self.processes.get_mut(&process) {
+                    process.elsewhere = true;
+                }
+                return self.answer(call.id, Answer::Continue).map(drop);
+            }
+            Meaning::Close(first, last) => {
+                drops = self.dropped_by_close(process, *first, *last);
+                if drops.is_empty() {
+                    return self.answer(call.id, Answer::Continue).map(drop);
+                }
+            }
+            Meaning::Lock(request, descriptor) => self.identify(request, process, *descriptor),
+            Meaning::Unlock(file, kind, range, descriptor) => {
+                drops = self.dropped_by_unlock(process, file, *kind, *range, *descriptor);
+                if drops.is_empty() {
+                    return self.answer(call.id, Answer::Continue).map(drop);
+                }
+            }
+            Meaning::Execute(_) => drops = self.all_of(process, ReleasedBy::Exec),
+            Meaning::Exit(_) => drops = self.all_of(process, ReleasedBy::Exit),
+            Meaning::Plain(_) => {}
+        }
+        let stopped = Stopped { id: call.id, process, thread: call.thread, meaning, drops };
+        self.told.push_back(Happening::Call(stopped));
+        Ok(())
+    }
+
+    pub(super) fn take_end(&mut self, pid: u32) {
+        let gone = self.processes.remove(&pid);
+        let threads = &mut self.threads;
+        threads.retain(|_, process| *process != pid);
+        self.asking.retain(|_, thread| threads.contains_key(thread));
+        self.parked.retain(|_, parked| parked.request.owner.process() != pid);
+        self.held_back.retain(|(call, _)| self.threads.contains_key(&call.thread));
+        self.locks.end(pid);
+        // The launcher's child that became no program is told of by the launcher.
+        if gone.is_some_and(|process| !process.unclaimed) {
+            let event = self.event(pid, pid, Action::Ended, Fate::Goes);
+            self.told.push_back(Happening::Ended(event));
+        }
+    }
+
+    pub(super) fn take_report(&mut self) -> Result<(), HarnessError> {
+        match self.launcher.hear()? {
+            Told::Started { number, pid } => {
+                // It may not have made a call yet.
+                if let Some(process) = self.know(pid).and_then(|pid| self.processes.get_mut(&pid)) {
+                    (process.number, process.unclaimed) = (Some(number), false);
+                }
+                let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+                let event = self.event(pid, pid, Action::Execute { program }, Fate::Goes);
+                self.told.push_back(Happening::Started { number, event });
+                self.spoken_of()?;
+            }
+            Told::NotStarted { number, problem } => {
+                self.told.push_back(Happening::NotStarted { number, problem });
+                self.spoken_of()?;
+            }
+            Told::Ended { number, status } => self.told.push_back(Happening::Status { number, status }),
+            Told::Swept => {}
+            Told::Gone => return Err(HarnessError::Refused("the launcher has ended; what it ran is killed".into())),
+        }
+        Ok(())
+    }
+
+    /// The launcher has spoken of a program: calls that were held back for its sake are told of. When it owes nothing, its
+    /// other children are orphans that it has adopted.
+    fn spoken_of(&mut self) -> Result<(), HarnessError> {
+        self.ordered = self.ordered.saturating_sub(1);
+        if self.ordered == 0 {
+            self.processes.values_mut().for_each(|process| process.unclaimed = false);
+        }
+        for (call, trap) in std::mem::take(&mut self.held_back) {
+            let process = self.threads.get(&call.thread).copied();
+            match process.filter(|pid| self.processes.get(pid).is_some_and(|process| !process.unclaimed)) {
+                Some(process) => self.understand(call, trap, process)?,
+                None => self.held_back.push((call, trap)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The process of a thread, which becomes known if it is new; `None` if it is gone.
+    fn process_of(&mut self, thread: u32) -> Option<u32> {
+        if let Some(process) = self.threads.get(&thread) {
+            return Some(*process);
+        }
+        let process = field(thread, "Tgid:")?;
+        self.threads.insert(thread, process);
+        self.know(process)
+    }
+
+    /// A process becomes known, if it is not; `None` if it is gone.
+    pub(in crate::supervise) fn know(&mut self, pid: u32) -> Option<u32> {
+        if pid == self.launcher.pid() || self.processes.contains_key(&pid) {
+            return Some(pid);
+        }
+        let parent = field(pid, "PPid:")?;
+        let held = process::hold(pid).ok()?;
+        let elsewhere = self.processes.get(&parent).is_some_and(|parent| parent.elsewhere);
+        let unclaimed = parent == self.launcher.pid() && self.ordered > 0;
+        let process = Process { held, parent, elsewhere, number: None, unclaimed, executed: false, tasks: None };
+        self.processes.insert(pid, process);
+        self.threads.insert(pid, pid);
+        Some(pid)
+    }
+}
+
+/// A number of `/proc/<thread>/status`.
+fn field(thread: u32, name: &str) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}

@@ -1,0 +1,338 @@
+//! Programs under supervision: each of their calls that matters stops here, and goes on when it is told to.
+//!
+//! The session knows what the calls mean and keeps the table of locks; who goes on, and when, is for its user to say.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `hear` | what the kernel and the launcher say, taken in |
+//! | `answers` | what becomes of a call that has stopped |
+//! | `drops` | which locks a call drops |
+//! | `obstacles` | who is in the way of a request |
+
+mod answers;
+mod drops;
+mod hear;
+mod obstacles;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::decode::{Interest, Meaning};
+use super::event::{Action, Event, Fate, FileId, FileRef, ReleasedBy};
+use super::filter::Trap;
+use super::launch::{Isolation, Launcher, Program};
+use super::locks::{Held, LockTable, Owner, Request};
+use super::rest::Task;
+use crate::Harness;
+use crate::error::HarnessError;
+use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::{process, seccomp};
+
+/// A call that has stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    id: u64,
+    /// Whose it is.
+    pub process: u32,
+    /// The thread.
+    pub thread: u32,
+    meaning: Meaning,
+    /// What it drops: files, each with whose locks, of which kind, on which bytes.
+    drops: Vec<(FileRef, Held, ReleasedBy)>,
+}
+
+impl Stopped {
+    /// The lock that it asks for.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match &self.meaning {
+            Meaning::Lock(request, _) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// What it is about to do: nothing, one thing, or for each lock that it drops, a release.
+    #[must_use]
+    pub fn actions(&self) -> Vec<Action> {
+        let own = match &self.meaning {
+            Meaning::Lock(request, _) => Some(Action::Lock(request.wanted.clone())),
+            Meaning::Plain(action) => Some(action.clone()),
+            Meaning::Execute(program) => Some(Action::Execute { program: program.clone() }),
+            Meaning::Exit(status) => Some(Action::Exit { status: *status }),
+            _ => None,
+        };
+        let release = |(file, held, by): &(FileRef, Held, ReleasedBy)| {
+            let (file, kind, range, by) = (file.clone(), held.kind, held.range, *by);
+            Action::Release { file, kind, range, by }
+        };
+        own.into_iter().chain(self.drops.iter().map(release)).collect()
+    }
+}
+
+/// Something that the user of a session is told.
+#[derive(Debug)]
+pub enum Happening {
+    /// A call has stopped.
+    Call(Stopped),
+    /// A program that was started runs: it has executed what it is.
+    Started {
+        /// By its number.
+        number: u32,
+        /// That it did.
+        event: Event,
+    },
+    /// A program could not be started.
+    NotStarted {
+        /// By its number.
+        number: u32,
+        /// Why.
+        problem: String,
+    },
+    /// A process has ended, and its locks are gone.
+    Ended(Event),
+    /// A program that was started has ended so.
+    Status {
+        /// By its number.
+        number: u32,
+        /// How.
+        status: ExitStatus,
+    },
+    /// Nothing has happened in time.
+    Nothing,
+}
+
+/// A process that is supervised.
+#[derive(Debug)]
+pub(super) struct Process {
+    held: OwnedFd,
+    pub(super) parent: u32,
+    elsewhere: bool,
+    /// The number of the program, if it is one that was started here.
+    pub(super) number: Option<u32>,
+    /// Whether it is the launcher's child, of which the launcher has not spoken yet.
+    unclaimed: bool,
+    executed: bool,
+    /// Its threads, until it makes a new one.
+    pub(super) tasks: Option<Vec<Task>>,
+}
+
+/// Programs under supervision.
+#[derive(Debug)]
+pub struct Session {
+    launcher: Launcher,
+    began: Instant,
+    interest: Interest,
+    pub(super) processes: BTreeMap<u32, Process>,
+    /// To which process each thread belongs.
+    threads: HashMap<u32, u32>,
+    /// The calls that wait for an answer of ours, each with its thread.
+    pub(super) asking: HashMap<u64, u32>,
+    /// Threads that were let go on with a call that drops a lock: it has run when they are heard of again.
+    dropping: HashSet<u32>,
+    pub(super) locks: LockTable,
+    /// The files that have been locked, and a descriptor of ours to ask the kernel with.
+    locked: HashSet<FileId>,
+    probes: HashMap<FileId, Option<File>>,
+    /// Requests that are parked.
+    parked: BTreeMap<u32, Parked>,
+    /// Calls of processes that the launcher has not spoken of yet.
+    held_back: Vec<(Notification, Trap)>,
+    /// How many programs the launcher was told to start, and has not spoken of yet.
+    ordered: u32,
+    told: VecDeque<Happening>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    id: u64,
+    request: Request,
+    /// Who was first in its way when it last looked, as the kernel would look again only when that one is gone.
+    behind: Option<Owner>,
+}
+
+impl Session {
+    /// Starts the launcher.
+    ///
+    /// # Errors
+    /// [`HarnessError::NoFilter`] where calls of other programs cannot be seen; [`HarnessError::Io`] if the launcher does
+    /// not start.
+    pub fn start(harness: &Harness, isolation: Isolation, interest: Interest) -> Result<Self, HarnessError> {
+        Ok(Self {
+            launcher: Launcher::start(harness, isolation)?,
+            began: Instant::now(),
+            interest,
+            processes: BTreeMap::new(),
+            threads: HashMap::new(),
+            asking: HashMap::new(),
+            dropping: HashSet::new(),
+            locks: LockTable::default(),
+            locked: HashSet::new(),
+            probes: HashMap::new(),
+            parked: BTreeMap::new(),
+            held_back: Vec::new(),
+            ordered: 0,
+            told: VecDeque::new(),
+        })
+    }
+
+    /// Why programs are not in namespaces of their own, though that was asked for.
+    #[must_use]
+    pub fn why_not_isolated(&self) -> Option<&str> {
+        self.launcher.why_not_isolated()
+    }
+
+    /// Whether the kernel knows `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`, which makes each answer a third quicker.
+    #[must_use]
+    pub fn wakes_synchronously(&self) -> bool {
+        self.launcher.wakes_synchronously()
+    }
+
+    /// Has a program started. That it runs is told by [`Happening::Started`].
+    ///
+    /// # Errors
+    /// If the launcher is gone.
+    pub fn run(&mut self, number: u32, program: &Program, standard: [BorrowedFd<'_>; 3]) -> Result<(), HarnessError> {
+        self.launcher.order(number, program, standard)?;
+        self.ordered += 1;
+        Ok(())
+    }
+
+    /// What happens next, within `limit`.
+    ///
+    /// # Errors
+    /// If the launcher is gone, or the kernel refuses what it should not.
+    pub fn next(&mut self, limit: Duration) -> Result<Happening, HarnessError> {
+        let until = Instant::now() + limit;
+        loop {
+            if let Some(mut told) = self.told.pop_front() {
+                // Those before it may have been told of later than this was noticed.
+                if let Happening::Started { event, .. } | Happening::Ended(event) = &mut told {
+                    event.at_us = self.now_us();
+                }
+                return Ok(told);
+            }
+            self.listen(until.saturating_duration_since(Instant::now()))?;
+            if self.told.is_empty() && Instant::now() >= until {
+                return Ok(Happening::Nothing);
+            }
+        }
+    }
+
+    /// Waits for the kernel or the launcher to say something, and takes it in.
+    fn listen(&mut self, limit: Duration) -> Result<(), HarnessError> {
+        let limit = TimeSpec::from(limit.min(Duration::from_secs(3600)));
+        let (calls, tells, ended) = {
+            let mut watched = vec![PollFd::new(self.launcher.listener(), PollFlags::POLLIN)];
+            watched.extend(self.launcher.socket().map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
+            watched.extend(self.processes.values().map(|one| PollFd::new(one.held.as_fd(), PollFlags::POLLIN)));
+            match ppoll(&mut watched, Some(limit), None) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(HarnessError::io("wait for", "a call")(error.into())),
+            }
+            let is_ready = |watched: &PollFd<'_>| watched.any().unwrap_or(false);
+            let ended: Vec<u32> = (self.processes.keys().zip(&watched[2..]))
+                .filter(|(_, watched)| is_ready(watched))
+                .map(|(pid, _)| *pid)
+                .collect();
+            (is_ready(&watched[0]), is_ready(&watched[1]), ended)
+        };
+        if calls {
+            self.take_call()?;
+        }
+        for pid in ended {
+            self.take_end(pid);
+        }
+        if tells {
+            self.take_report()?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: u64, answer: Answer) -> Result<bool, HarnessError> {
+        self.asking.remove(&id);
+        seccomp::answer(self.launcher.listener(), id, answer).map_err(HarnessError::io("answer", "a call"))
+    }
+
+    fn event(&self, process: u32, thread: u32, action: Action, fate: Fate) -> Event {
+        Event { at_us: self.now_us(), process, thread, action, fate }
+    }
+
+    /// Microseconds since the beginning.
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Kills a process. That it has ended is told by [`Session::next`].
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn kill(&mut self, pid: u32) -> Result<(), HarnessError> {
+        let Some(process) = self.processes.get(&pid) else { return Ok(()) };
+        process::kill(&process.held).map_err(HarnessError::io("kill", format!("process {pid}")))
+    }
+
+    /// Kills all, whatever they have started included, and waits for their end.
+    ///
+    /// # Errors
+    /// If the launcher is gone.
+    pub fn sweep(&mut self) -> Result<(), HarnessError> {
+        self.launcher.sweep()
+    }
+
+    /// Forgets the files of the last run, when all processes have ended: their numbers may come again.
+    pub fn forget(&mut self) {
+        self.locks = LockTable::default();
+        self.locked.clear();
+        self.probes.clear();
+        self.dropping.clear();
+        self.threads.clear();
+        self.began = Instant::now();
+    }
+
+    /// Who holds what, and who waits.
+    #[must_use]
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
+    /// The supervised processes.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.processes.keys().copied()
+    }
+
+    /// Whether any supervised process is left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.processes.is_empty()
+    }
+
+    /// The program of a process, or of the nearest ancestor that was started here.
+    #[must_use]
+    pub fn program_of(&self, process: u32) -> Option<u32> {
+        let mut at = process;
+        for _ in 0..self.processes.len() {
+            let known = self.processes.get(&at)?;
+            if known.number.is_some() {
+                return known.number;
+            }
+            at = known.parent;
+        }
+        None
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The keeper kills whatever is left, these too; but if it was killed itself, nobody else does.
+        for process in self.processes.values() {
+            // It fails only where the process is not ours to kill: it has gained rights, and the kernel has taken ours.
+            let _ = process::kill(&process.held);
+        }
+    }
+}
