@@ -18,7 +18,7 @@ use lockproof_model::verdict::Verdict;
 use lockproof_scenarios::{Scenario, built_in};
 
 /// The longest that a verifier may take, in seconds.
-const SECONDS_MAX: &str = "600";
+const SECONDS_MAX: &str = "120";
 /// The most memory that it may take, in megabytes.
 const MEMORY_MAX: &str = "-DMEMLIM=6000";
 
@@ -29,6 +29,8 @@ struct Found {
     seconds: f64,
     /// `None` if a limit stopped it.
     violated: Option<bool>,
+    /// Whether it came to what the explorer never saw.
+    unlearned: bool,
 }
 
 fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
@@ -77,6 +79,7 @@ fn spin(system: &System, names: &[&str]) -> Found {
         states: all.states + one.states,
         seconds: all.seconds + one.seconds,
         violated: all.violated.zip(one.violated).map(|(first, second)| first || second),
+        unlearned: all.unlearned || one.unlearned,
     };
     claims.reduce(together).expect("a thread")
 }
@@ -85,7 +88,6 @@ fn pan(at: &Path, arguments: &[&str]) -> Found {
     let all: Vec<&str> = [SECONDS_MAX, "./pan", "-E", "-m20000000"].iter().chain(arguments).copied().collect();
     let ran = run(at, "timeout", &all);
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert!(!said.contains("unlearned"), "SPIN came to what the explorer did not: {said}");
     assert!(!said.contains("max search depth too small"), "{said}");
     let word_after = |text: &str| said.split(text).nth(1).and_then(|rest| rest.split_whitespace().next());
     let errors = word_after("errors: ").and_then(|word| word.parse::<u64>().ok());
@@ -100,6 +102,7 @@ fn pan(at: &Path, arguments: &[&str]) -> Found {
             Some(0) | None => None,
             Some(_) => Some(true),
         },
+        unlearned: said.contains("unlearned"),
     }
 }
 
@@ -138,6 +141,7 @@ fn spin_counts_the_same_states() {
         let found = spin(&system, &[]);
         // SPIN has two states more: before and after `init` sets the store up.
         assert_eq!((found.states, found.violated), (report.extent.states + 2, Some(false)), "{name} under {protocol}");
+        assert!(!found.unlearned, "{name} under {protocol}");
     }
 }
 
@@ -156,11 +160,14 @@ fn spin_gives_the_same_verdicts() {
         ("nested-rlock-pending-writer", "per_layer_locks", Property::NoDeadlock, false),
         ("abba-layer-locks", "per_layer_locks", Property::NoDeadlock, true),
         ("readers-exclude-writer", "v1_24", Property::NoStarvationWeak, true),
+        // Three times are held, and two of them would be one rank for the explorer.
+        ("sibling-consumes-the-change", "v1_43", Property::Fresh, false),
     ];
     for (name, protocol, property, violated) in expected {
         let system = system(name, protocol);
         let found = spin(&system, &names(&system, &[property]));
         let at = format!("{name} under {protocol}: {property}");
+        assert!(!found.unlearned, "{at}: SPIN came to what the explorer did not");
         assert_eq!((found.violated, explored(&system, property).1), (Some(violated), violated), "{at}");
     }
 }
@@ -246,8 +253,13 @@ impl Table {
             return;
         };
         let ratio = found.seconds / ours;
-        println!("{:9} {:7.3} | {ratio:6.1}{}", found.states, found.seconds, if same { "" } else { " DIFFERS" });
-        if !same {
+        let told = match (found.unlearned, same) {
+            (true, _) => " UNLEARNED",
+            (false, true) => "",
+            (false, false) => " DIFFERS",
+        };
+        println!("{:9} {:7.3} | {ratio:6.1}{told}", found.states, found.seconds);
+        if found.unlearned || !same {
             self.differ.push(format!("{} under {}: {title}", scenario.name, entry.name));
         }
         self.rows += 1;

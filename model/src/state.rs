@@ -25,6 +25,8 @@ pub struct Model<'s> {
     pub watched: BTreeSet<Property>,
     /// In which order free numbers are given to fresh stamps. Any order will do; a test tries several.
     pub stamp_order: Vec<Stamp>,
+    /// Whether fine times between which no coarse one is held keep ranks of their own ([`times`](crate::times)).
+    pub instants_apart: bool,
 }
 
 /// How many stamps may be held at once; a state keeps them as bits of a word.
@@ -119,6 +121,7 @@ impl<'s> Model<'s> {
             automaton: Automaton::default(),
             watched: properties.into_iter().collect(),
             stamp_order: (0..STAMPS_MAX).map(Stamp).collect(),
+            instants_apart: false,
         }
     }
 

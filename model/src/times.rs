@@ -2,7 +2,8 @@
 //!
 //! A coarse time is an even rank, a fine one the odd rank behind the tick in which it was taken. Coarse times that
 //! nothing holds are left out; the fine times between two coarse ones that are left share a rank, for they are compared
-//! with coarse times only.
+//! with coarse times only. But when a protocol is learned for another tool ([`Model::instants_apart`]) they are kept apart:
+//! there, what a call holds is in registers, and two of them do not become one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -55,9 +56,9 @@ pub fn of_shared(shared: &Shared) -> BTreeSet<u64> {
     ranks
 }
 
-/// How to make `ranks` dense; `None` if they are.
+/// How to make `ranks` dense, the fine times between two coarse ones `apart` or not; `None` if they are.
 #[must_use]
-pub fn renaming(ranks: &BTreeSet<u64>) -> Option<Renaming> {
+pub fn renaming(ranks: &BTreeSet<u64>, apart: bool) -> Option<Renaming> {
     let mut coarse = 0;
     let mut renaming = Renaming::new();
     for &rank in ranks {
@@ -67,6 +68,9 @@ pub fn renaming(ranks: &BTreeSet<u64>) -> Option<Renaming> {
             coarse += 2;
             coarse
         } else {
+            if apart && renaming.last_key_value().is_some_and(|(_, last)| *last == coarse + 1) {
+                coarse += 2;
+            }
             coarse + 1
         };
         renaming.insert(rank, new);
@@ -134,7 +138,7 @@ pub fn normalise(model: &mut Model<'_>, state: &mut State) -> Result<(), LearnEr
     for local in &state.locals {
         ranks.extend(of_local(local, &model.automaton));
     }
-    if let Some(renaming) = renaming(&ranks) {
+    if let Some(renaming) = renaming(&ranks, model.instants_apart) {
         for local in &mut state.locals {
             rename_local(model, local, &renaming)?;
         }

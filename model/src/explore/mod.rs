@@ -90,7 +90,9 @@ pub struct Report {
 /// A mistake of a protocol, or a limit of the model.
 pub fn learn(system: &System, states_max: u64) -> Result<Option<Automaton>, ModelError> {
     let options = Options { states_max, partial_order: false, visit_all: true, ..Options::default() };
-    search::learn(Model::new(system, []), &options)
+    let mut model = Model::new(system, []);
+    model.instants_apart = true;
+    search::learn(model, &options)
 }
 
 /// Explores `system` and judges `properties`. `stop` is asked now and then whether to give up, which makes every

@@ -308,7 +308,8 @@ impl<'s> Moves<'s> {
             return Ok(());
         }
         let ranks = |held: u64| (0..64).filter(move |rank| held >> rank & 1 != 0).collect();
-        let renaming = self.dense.entry(held).or_insert_with(|| times::renaming(&ranks(held))).clone();
+        let apart = self.model.instants_apart;
+        let renaming = self.dense.entry(held).or_insert_with(|| times::renaming(&ranks(held), apart)).clone();
         let Some(renaming) = renaming else {
             self.last_dense = held;
             return Ok(());

@@ -56,7 +56,7 @@ byte object_register[THREADS * OBJECT_REGISTERS];
 byte object_slot[PROCESSES * OBJECT_SLOTS];
 byte time_register[THREADS * TIME_REGISTERS];
 byte time_slot[PROCESSES * TIME_SLOTS];
-hidden byte i, j, fresh, nth, coarse;
+hidden byte i, j, fresh, nth, coarse, latest;
 hidden byte used[NUMBERS];
 hidden byte dense[NUMBERS];
 hidden byte moved[REGISTERS];
@@ -181,7 +181,8 @@ inline rw_unlock(p, m)
 
 /* ---- Documents and clocks -----------------------------------------------------------------------------
  * A document holds the number of a value. Times are ranks: even for the coarse clock of the filesystem, odd for what a
- * fine clock says between two of its ticks. After each step that may change which are held they are made dense. */
+ * fine clock says between two of its ticks. After each step that may change which are held they are made dense; no two of
+ * them become one, for a thread that holds both would have one register less. */
 short document[DOCUMENTS];
 byte clock = 2;
 byte mtime[TIMED];
@@ -194,10 +195,14 @@ inline normalise()
     for (i : 0 .. PROCESSES * TIME_SLOTS - 1) { dense[time_slot[i]] = 1 }
     dense[0] = 0;
     coarse = 0;
+    latest = 0;
     for (i : 1 .. NUMBERS - 1) {
         if
-        :: dense[i] && i % 2 == 0 -> coarse = coarse + 2; dense[i] = coarse
-        :: dense[i] && i % 2 == 1 -> dense[i] = coarse + 1
+        :: dense[i] && i % 2 == 0 -> coarse = coarse + 2; dense[i] = coarse; latest = coarse
+        :: dense[i] && i % 2 == 1 ->
+            coarse = (latest == coarse + 1 -> coarse + 2 : coarse);
+            dense[i] = coarse + 1;
+            latest = dense[i]
         :: else
         fi
     }
