@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockproof_harness::hunt::fault::Fault;
 use lockproof_model::mutation::{Mutation, MutationError, Operator};
 use lockproof_model::property::Property;
 use lockproof_model::protocol;
@@ -92,6 +93,7 @@ const HUNT: &str = "\
 Examples:
   lockproof hunt --start 'create-layer -i base' 'delete-layer base' 'create-layer -i a base'
   lockproof hunt --store 1.57.2 --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b' layers
+  lockproof hunt --crash --fail ENOSPC,EIO 'create-layer -i a'
   lockproof hunt --replay lockproof-hunt.json --times 20
 
 Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if no
@@ -211,6 +213,11 @@ fn property(name: &str) -> Result<Property, lockproof_model::property::UnknownPr
 fn properties() -> impl clap::builder::TypedValueParser<Value = Property> {
     use clap::builder::TypedValueParser as _;
     PossibleValuesParser::new(Property::ALL.map(Property::name)).try_map(|name| property(&name))
+}
+
+fn fault() -> impl clap::builder::TypedValueParser<Value = Fault> {
+    use clap::builder::TypedValueParser as _;
+    PossibleValuesParser::new(Fault::names()).try_map(|name| name.parse::<Fault>())
 }
 
 fn operators() -> impl clap::builder::TypedValueParser<Value = Operator> {
@@ -467,6 +474,13 @@ pub(crate) struct HuntArgs {
     /// Where random choices are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Kill a command before each of its events in turn, instead of interleaving commands; then the others go on, and the
+    /// store is looked at and used.
+    #[arg(long, conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
+    pub(crate) crash: bool,
+    /// The same with an error in place of each call that may fail so: ENOSPC, EIO, EDEADLK, ENOLCK, EINTR, short-write.
+    #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
+    pub(crate) fail: Vec<Fault>,
     /// End after so many executions.
     #[arg(long, value_name = "N", value_parser = units::count, default_value = "100_000")]
     pub(crate) executions_max: u64,

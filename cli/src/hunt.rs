@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs, StrategyName};
 use crate::beside::installed;
 use crate::error::CliError;
+use crate::faults;
 use crate::output::Output;
 use crate::units;
 
@@ -24,7 +25,7 @@ use crate::units;
 const RELEASES: &str = "target/releases";
 
 /// What bounds each execution: commands of a store take some hundred steps, and milliseconds.
-const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(60) };
+pub(crate) const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(60) };
 
 /// After so many executions, the line that says how far it is, is drawn again.
 const DRAWN_EVERY: u64 = 16;
@@ -34,6 +35,9 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let program = store(args.store.as_deref())?;
     if let Some(path) = &args.replay {
         return replay(args, path, &harness, &program, output);
+    }
+    if args.crash || !args.fail.is_empty() {
+        return faults::run(args, &harness, &program, output);
     }
     let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
     let workload = Workload { start: words(&args.start), commands: words(&args.commands) };
@@ -72,7 +76,7 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     Ok(!matches!(verdict(&report).1, "violated" | "cut"))
 }
 
-fn supervised(error: HarnessError) -> CliError {
+pub(crate) fn supervised(error: HarnessError) -> CliError {
     CliError::Supervise(Box::new(error))
 }
 
@@ -120,7 +124,7 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
     if let Some(violation) = &report.violation {
         text.push_str(&columns(&violation.recording.workload, &violation.execution));
         output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
-        let _ = writeln!(text, "again: {}\n", again(args));
+        let _ = writeln!(text, "again: {}\n", again(args, &args.record));
     }
     let (mark, name) = verdict(report);
     let _ = writeln!(text, "{mark} {name}  {commands}  ({})", program.display());
@@ -154,9 +158,10 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
     text
 }
 
-fn again(args: &HuntArgs) -> String {
+/// The command that repeats what was recorded.
+pub(crate) fn again(args: &HuntArgs, record: &Path) -> String {
     let store = args.store.as_ref().map(|store| format!(" --store {store}")).unwrap_or_default();
-    format!("lockproof hunt{store} --replay {} --times 20", args.record.display())
+    format!("lockproof hunt{store} --replay {} --times 20", record.display())
 }
 
 /// A column for each participant.
@@ -170,9 +175,10 @@ fn columns(workload: &Workload, execution: &Execution) -> String {
         let indent = "  ".repeat(step.unit.participant * 4);
         let _ = writeln!(
             text,
-            "{:>5}  {indent}{}{child}  {}",
+            "{:>5}  {indent}{}{child}  {}{}",
             number + 1,
             Workload::name(step.unit.participant),
+            step.fault.map(|fault| format!("{fault} in place of: ")).unwrap_or_default(),
             step.what
         );
     }

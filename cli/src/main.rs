@@ -11,6 +11,7 @@ mod doctor;
 mod engine;
 mod error;
 mod export;
+mod faults;
 mod fuzz;
 mod hunt;
 mod job;

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use common::{command, lockproof, stderr, stdout};
 
-/// A store of two files: `put NAME` adds a name in two steps that nothing protects.
+/// A store of two files: `put NAME` adds a name in two steps that nothing protects; `spill NAME` adds one in place, where a
+/// crash leaves half of it.
 const STORE: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do
   case $1 in
     --graph) mkdir -p "$2"; cd "$2" || exit 1; shift;;
     --run|--storage-driver) shift;;
     put) read -r names < names 2> /dev/null; echo "$names $2" > new."$2"; mv new."$2" names; exit;;
+    spill) IFS= read -r names < names; echo "$names" > names; echo "$2" >> names; echo "$2, too" >> names; exit;;
     layers) cat names 2> /dev/null; exit 0;;
     fail) echo "no such layer" >&2; exit 3;;
     *) exit 0;;
@@ -63,6 +65,38 @@ fn what_is_exhausted_is_proved_and_what_is_not_is_cut_or_sampled() {
         assert_eq!((&report["version"], &report["verdict"]), (&1.into(), &verdict.into()), "{report}");
         assert_eq!(output.status.code(), Some(i32::from(verdict == "cut")), "{report}");
     }
+}
+
+/// Between the emptying of the file and the writing there is nothing in it; between the last two lines half.
+#[test]
+fn a_crash_at_every_event_finds_what_is_lost_and_what_is_half_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sound = hunt(folder.path(), &["--crash", "--start", "put base", "put x"]);
+    assert_eq!(sound.status.code(), Some(0), "{}{}", stdout(&sound), stderr(&sound));
+    assert!(stdout(&sound).starts_with("✓ proved  put x, crash"), "{}", stdout(&sound));
+    let output = hunt(folder.path(), &["--crash", "--fail", "ENOSPC,short-write", "--start", "put base", "spill x"]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    let said = stdout(&output);
+    for part in [
+        "✗ acknowledged  crash before event",
+        "✗ acknowledged  ENOSPC in place of event",
+        "of `spill x`: writes root/names",
+        "✗ half-made  crash before event",
+        "✗ violated  spill x, crash, ENOSPC, short-write",
+    ] {
+        assert!(said.contains(part), "no {part}: {said}");
+    }
+    let again = hunt(folder.path(), &["--replay", "lockproof-hunt.json", "--times", "5"]);
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+    assert!(stdout(&again).contains("crash in place of: writes root/names"), "{}", stdout(&again));
+    assert!(stdout(&again).ends_with("shown 5 times out of 5\n"), "{}", stdout(&again));
+    let format = ["--format", "json", "--executions-max", "1"];
+    let cut = hunt(folder.path(), &[&["--crash", "--start", "put base", "put x"][..], &format].concat());
+    let report: serde_json::Value = serde_json::from_str(&stdout(&cut)).expect("JSON");
+    assert_eq!((&report["verdict"], &report["tried"]["crash"]), (&"cut".into(), &1.into()), "{report}");
+    assert_eq!(cut.status.code(), Some(1));
+    let unknown = hunt(folder.path(), &["--fail", "ENOENT", "put x"]);
+    assert_eq!(unknown.status.code(), Some(2));
 }
 
 #[test]

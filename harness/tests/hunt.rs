@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use common::harness;
 use lockproof_harness::hunt::execution::Limits;
+use lockproof_harness::hunt::fault::Fault;
+use lockproof_harness::hunt::faults::{FaultOptions, FaultReport, faults};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
@@ -108,7 +110,7 @@ fn a_store_that_cannot_be_made_is_refused() {
 fn a_recording_of_another_version_is_refused() {
     let text =
         r#"{"version": 7, "workload": {"start": [], "commands": []}, "property": "", "detail": "", "schedule": []}"#;
-    assert_eq!(Recording::read(text), Err("it has version 7, and version 1 is known here".into()));
+    assert_eq!(Recording::read(text), Err("it has version 7, and version 2 is known here".into()));
     assert!(Recording::read("{").is_err());
 }
 
@@ -123,6 +125,60 @@ fn two_layers_are_created_as_if_one_after_the_other() {
     let progress = report.progress.unwrap();
     assert_eq!((progress.redundant, progress.lost, report.cut), (0, 0, progress.diverged));
     println!("{} executions in {:?}", report.executions, report.lasted);
+}
+
+fn swept(program: &Path, workload: &Workload, faults_: &[Fault]) -> FaultReport {
+    let time = Duration::from_secs(120);
+    let options = FaultOptions { program: program.into(), faults: faults_.to_vec(), time, limits: LIMITS };
+    faults(&harness(), workload, &options, |_| true).unwrap()
+}
+
+/// The locker makes sure of its directory in two calls, creates a file, asks for its lock, and releases it, or ends with it.
+#[test]
+fn a_fault_comes_at_every_event_where_it_is_possible() {
+    let deadlock = Fault::Error(nix::libc::EDEADLK);
+    let report = swept(&locker(), &workload(&[], &["exclusive a close a", "exclusive b"]), &[Fault::Crash, deadlock]);
+    assert!(report.complete);
+    assert_eq!(report.events, [5, 5]);
+    assert_eq!(report.tried, [(Fault::Crash, 10), (deadlock, 2)].into());
+    assert_eq!(report.cut, (0, None));
+    // It says that it succeeded, though it prints that it was refused.
+    let broken: Vec<_> = report.broken.iter().map(|broken| (broken.fault, broken.wrong.property)).collect();
+    assert_eq!(broken, [(deadlock, "serial"); 2]);
+    // Either is killed before it prints anything, or after it, or is refused its lock.
+    assert_eq!(report.outcomes, (6, 4));
+}
+
+#[test]
+fn in_release_1_43_a_crash_is_survived_and_an_interrupted_open_of_a_lock_file_is_not() {
+    let Some(program) = release_1_43() else { return };
+    let create = workload(&[], &["create-layer -i a"]);
+    let crashes = swept(&program, &create, &[Fault::Crash]);
+    assert!(crashes.broken.is_empty() && crashes.complete, "{:?}", crashes.broken);
+    assert_eq!(crashes.tried[&Fault::Crash], crashes.events[0] as u64);
+    assert_eq!(crashes.outcomes, (3, 3));
+    let errors = [nix::libc::EINTR, nix::libc::EDEADLK, nix::libc::ENOLCK].map(Fault::Error);
+    let failed = swept(&program, &create, &errors);
+    // It asks again for a lock that it is refused. But where a lock file cannot be opened, it panics with the mutex of the
+    // lock in its hands, which the panic's own clean-up asks for: `lock` and `Unlock` of pkg/lockfile/lockfile_unix.go.
+    assert_eq!((failed.tried[&errors[1]], failed.tried[&errors[2]]), (13, 13));
+    assert_eq!(failed.broken.len(), 2);
+    for broken in &failed.broken {
+        assert_eq!((broken.fault, broken.wrong.property), (errors[0], "no-deadlock"), "{broken:?}");
+        assert!(broken.step.starts_with("opens ") && broken.step.ends_with(".lock"), "{broken:?}");
+    }
+    let again = replay(&harness(), &program, &failed.broken[0].recording, 3, LIMITS).unwrap();
+    assert!(again.found.iter().all(|wrong| wrong.as_ref().is_some_and(|wrong| wrong.property == "no-deadlock")));
+}
+
+/// `delete-image` removes the image first, and its layers after it: a crash in between leaves them.
+#[test]
+fn a_crash_between_two_sections_of_delete_image_leaves_its_layers() {
+    let Some(program) = release_1_43() else { return };
+    let start = ["create-layer -i base", "create-image -i im base"];
+    let report = swept(&program, &workload(&start, &["delete-image im"]), &[Fault::Crash]);
+    assert_eq!(report.broken.len(), 16);
+    assert!(report.broken.iter().all(|broken| broken.wrong.property == "half-made"), "{:?}", report.broken);
 }
 
 /// Of release 1.43.0: as fetched by `scripts/fetch-releases.sh`, or installed.

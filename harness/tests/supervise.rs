@@ -74,6 +74,7 @@ fn lines(events: &[Event]) -> Vec<String> {
             Fate::Waits { by: who } => format!(": waits for {}", by(who).join(" ")),
             Fate::Deadlock { by: who } => format!(": EDEADLK, {}", by(who).join(" ")),
             Fate::Failed { errno } => format!(": {errno}"),
+            Fate::Short { bytes } => format!(": {bytes} bytes"),
         };
         Some(format!("{} {what}{fate}", number(&event.process).unwrap()))
     };
@@ -301,6 +302,44 @@ fn a_call_fails_as_it_is_told_to() {
     }
     assert!(matches!(failed[0].fate, Fate::Failed { errno } if errno == nix::libc::EDEADLK));
     assert_eq!(std::fs::read_to_string(said).unwrap(), "deadlock\ngranted\n");
+}
+
+/// Half of the bytes are in the file, and the position is behind them: a program that writes the rest has it whole.
+#[test]
+fn a_write_is_cut_short_and_says_so() {
+    let directory = directory();
+    let mut session = session(&directory, Isolation::Own);
+    let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
+    let file = directory.path().join("f");
+    for command in ["printf 0123456789 > f", "printf 0123456789 >> f"] {
+        let mut program = program(&directory, "");
+        program.command = ["sh", "-c", command].map(OsString::from).to_vec();
+        session.run(0, &program, [nothing.as_fd(); 3]).unwrap();
+        let mut wrote = Vec::new();
+        loop {
+            match session.next(LIMIT).unwrap() {
+                Happening::Call(stopped)
+                    if stopped.actions().iter().any(|action| matches!(action, Action::Write { .. })) =>
+                {
+                    if wrote.is_empty() {
+                        assert!(matches!(session.shorten(stopped).unwrap()[0].fate, Fate::Short { bytes: 5 }));
+                        wrote.push(std::fs::read_to_string(&file).unwrap());
+                    } else {
+                        session.go(stopped).unwrap();
+                    }
+                }
+                Happening::Call(stopped) => drop(session.go(stopped).unwrap()),
+                Happening::Status { status, .. } => {
+                    assert!(status.success());
+                    break;
+                }
+                Happening::Nothing => panic!("it does not end"),
+                _ => {}
+            }
+        }
+        assert!(wrote[0].ends_with("01234"), "{wrote:?}");
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "0123456789".repeat(2));
 }
 
 #[test]

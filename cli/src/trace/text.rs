@@ -209,6 +209,7 @@ impl Text {
         };
         Some(match event.fate {
             Fate::Failed { errno } => format!("{text}: error {errno} in its place"),
+            Fate::Short { bytes } => format!("{text}: {bytes} of them"),
             _ => text,
         })
     }
@@ -228,7 +229,7 @@ impl Text {
                 self.waiting.remove(&event.thread);
                 format!("{lock} refused (EDEADLK), held by {}", self.processes(by))
             }
-            Fate::Failed { .. } => lock,
+            Fate::Failed { .. } | Fate::Short { .. } => lock,
         }
     }
 

@@ -4,7 +4,7 @@
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `write
 //! FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`: starts another that does the words between the
 //! commas. `join`: waits for those. `sleep`: for ever. As a store it is given a directory with `--graph`, to work in, and is
-//! asked for its `layers` and the like, of which it has none.
+//! asked for its `layers` and the like, of which it has none, and to create and delete one, which it says that it has.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -46,7 +46,8 @@ fn main() {
                     .expect("a directory");
             }
             "--run" | "--storage-driver" => drop(argument()),
-            "layers" | "images" | "containers" => {}
+            "layers" | "images" | "containers" | "create-layer" => {}
+            "-i" | "delete-layer" => drop(argument()),
             "join" => {
                 for mut child in beside.drain(..) {
                     child.wait().expect("a child of ours");

@@ -7,6 +7,8 @@
 //! | [`execution`] | one execution, step by step |
 //! | [`step`] | what a step is, and which two steps depend on each other |
 //! | [`strategy`] | who goes next |
+//! | [`fault`] | what may happen in place of a call |
+//! | [`faults`] | a crash or an error at every event |
 //! | [`outcome`] | what came of it, and what may |
 //! | [`recording`] | an execution written down, to be run again |
 //!
@@ -14,12 +16,16 @@
 //! name goes first), symbolic links that are read, extended attributes, owners, and whatever the supervisor does not see.
 
 pub mod execution;
+pub mod fault;
+pub mod faults;
+
 pub mod outcome;
 pub mod recording;
 pub mod step;
 pub mod strategy;
 pub mod workload;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -32,6 +38,7 @@ use crate::guardian::RunDirectory;
 use crate::supervise::session::Session;
 use crate::supervise::{Interest, Isolation};
 use execution::{End, Execution, Limits, Stage, execute};
+use faults::Explained;
 use outcome::{Observer, Outcome, orders};
 use recording::Recording;
 use step::Unit;
@@ -190,8 +197,18 @@ impl Ground {
 
     /// What each order of the commands gives.
     fn allowed(&mut self, workload: &Workload) -> Result<Vec<(Vec<usize>, Outcome)>, HarnessError> {
+        self.orders_of(workload, &(0..workload.commands.len()).collect::<Vec<usize>>())
+    }
+
+    /// What each order of some of the commands gives, without the others.
+    fn orders_of(
+        &mut self,
+        workload: &Workload,
+        participants: &[usize],
+    ) -> Result<Vec<(Vec<usize>, Outcome)>, HarnessError> {
         let mut allowed = Vec::new();
-        for order in orders(workload.commands.len()) {
+        for order in orders(participants.len()) {
+            let order: Vec<usize> = order.into_iter().map(|at| participants[at]).collect();
             self.renew()?;
             let mut said = vec![execution::Said::default(); workload.commands.len()];
             for participant in &order {
@@ -444,12 +461,22 @@ pub fn replay(
     limits: Limits,
 ) -> Result<Replayed, HarnessError> {
     let mut ground = Ground::new(harness, program, &recording.workload, limits)?;
+    let faulty: BTreeSet<usize> = recording
+        .faults
+        .keys()
+        .filter_map(|at| recording.schedule.get(*at))
+        .map(|(participant, ..)| *participant)
+        .collect();
     let allowed = ground.allowed(&recording.workload)?;
+    let explained = Explained::new(&mut ground, &recording.workload, &faulty)?;
     let mut replayed = Replayed { found: Vec::new(), last: None };
     for _ in 0..times {
-        let mut strategy = Recorded::new(recording.steps());
+        let mut strategy = Recorded::new(recording.steps(), recording.faults.clone());
         let execution = ground.execute(&recording.workload, &mut strategy, limits)?;
-        replayed.found.push(ground.judge(&execution, &allowed, &mut Vec::new())?);
+        replayed.found.push(match faulty.is_empty() {
+            true => ground.judge(&execution, &allowed, &mut Vec::new())?,
+            false => explained.judge(&mut ground, &execution, &mut Vec::new())?,
+        });
         replayed.last = Some(execution);
     }
     Ok(replayed)

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::execution::{Execution, Said, Stage};
+use super::workload::Workload;
 use crate::error::HarnessError;
 
 /// The documents of a store that say what is in it.
@@ -26,8 +27,9 @@ const DOCUMENTS: [&str; 7] = [
     "run/vfs-containers/volatile-containers.json",
 ];
 
-/// The commands that look at a store when all is over.
-const LATER: [&str; 3] = ["layers", "images", "containers"];
+/// The commands that look at a store when all is over, and then use it.
+pub(super) const LATER: [&str; 6] =
+    ["layers", "images", "containers", "create-layer -i lockproof-later", "layers", "delete-layer lockproof-later"];
 
 /// An id that is drawn at random has so many hexadecimal digits.
 const ID_DIGITS: usize = 64;
@@ -74,7 +76,7 @@ impl Observer {
             None => {
                 let mut later = Vec::new();
                 for command in LATER {
-                    later.push(judged(&run(&[command.to_owned()])?));
+                    later.push(judged(&run(&Workload::words(command))?));
                 }
                 self.seen.insert(files, later.clone());
                 later
@@ -179,7 +181,7 @@ impl Outcome {
             return None;
         }
         let ended = |(participant, said): (usize, &Said)| {
-            let name = super::workload::Workload::name(participant);
+            let name = Workload::name(participant);
             let status = said.status.map_or("did not end".into(), |status| format!("exit {status}"));
             let why = said.errors.lines().last().unwrap_or_default().trim();
             if why.is_empty() { format!("{name}: {status}") } else { format!("{name}: {status} ({why})") }

@@ -1,13 +1,16 @@
 //! An execution written down: the workload, and who does what in which order.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::execution::Execution;
+use super::fault::Fault;
 use super::step::Unit;
 use super::workload::Workload;
 
 /// The version of a recording.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An execution, to be run again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Recording {
     pub detail: String,
     /// Each step: the participant, its process, and what that does.
     pub schedule: Vec<(usize, usize, String)>,
+    /// What happened in place of steps, by their numbers from 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<usize, Fault>,
 }
 
 impl Recording {
@@ -33,6 +39,7 @@ impl Recording {
             property: property.into(),
             detail: detail.into(),
             schedule: execution.steps.iter().map(step).collect(),
+            faults: (execution.steps.iter().enumerate()).filter_map(|(at, step)| Some((at, step.fault?))).collect(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 use lockproof_model::op::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::fault::{self, Fault};
 use crate::supervise::event::{Action, FileRef, LockKind};
 
 /// A name of at least so many digits at the end is drawn at random (Go's `os.CreateTemp`).
@@ -59,6 +60,10 @@ pub struct Step {
     pub what: String,
     pub(super) touches: Vec<(Resource, Access)>,
     pub(super) lock: LockStep,
+    /// What may happen in its place, but for a crash.
+    pub(super) possible: &'static [Fault],
+    /// What happened in its place.
+    pub fault: Option<Fault>,
 }
 
 /// What a step is to a lock.
@@ -117,7 +122,9 @@ impl Step {
     /// What a unit is about to do. `base` is the directory in which this execution's files are; `released` says in which
     /// mode the locks are that are dropped.
     pub(super) fn of(unit: Unit, base: &Path, actions: &[(Action, Option<Mode>)]) -> Step {
-        let mut step = Step { unit, what: String::new(), touches: Vec::new(), lock: LockStep::No };
+        let possible = if let [(action, _)] = actions { fault::possible(action) } else { &[] };
+        let (what, touches, lock) = (String::new(), Vec::new(), LockStep::No);
+        let mut step = Step { unit, what, touches, lock, possible, fault: None };
         let mut words = Vec::new();
         for (action, released) in actions {
             words.push(step.add(base, action, *released));

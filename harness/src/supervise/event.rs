@@ -280,6 +280,11 @@ pub enum Fate {
         /// The `errno`.
         errno: i32,
     },
+    /// Only so many bytes were written.
+    Short {
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// Something that happened.

@@ -52,6 +52,22 @@ pub fn kill(held: impl AsFd) -> io::Result<()> {
     }
 }
 
+/// A descriptor of ours of what a process has open as `descriptor` (pidfd_getfd(2), Linux 5.6): one description, with one
+/// position. Closed on exec.
+///
+/// # Errors
+/// What the kernel says: `EBADF` if the process has no such descriptor, `EPERM` where we may not trace it.
+pub fn descriptor_of(held: impl AsFd, descriptor: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes numbers.
+    let ours = unsafe { libc::syscall(libc::SYS_pidfd_getfd, held.as_fd().as_raw_fd(), descriptor, 0) };
+    let ours = RawFd::try_from(ours).unwrap_or(-1);
+    if ours < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(ours) })
+}
+
 /// Whether two descriptors of two processes are one open file description (kcmp(2)); `None` if the kernel does not say.
 #[must_use]
 pub fn same_description(first: (u32, i32), second: (u32, i32)) -> Option<bool> {

@@ -35,6 +35,8 @@ pub enum Answer {
     Continue,
     /// It does not happen, and fails with this `errno`.
     Fail(i32),
+    /// It does not happen, and returns this.
+    Return(i64),
 }
 
 /// Installs a filter on this thread, for it and all its children, and for ever; returns the listener, which is closed on
@@ -135,12 +137,13 @@ pub fn receive(listener: impl AsFd) -> io::Result<Option<Notification>> {
 /// # Errors
 /// What the kernel says.
 pub fn answer(listener: impl AsFd, id: u64, answer: Answer) -> io::Result<bool> {
-    let (error, flags) = match answer {
+    let (val, error, flags) = match answer {
         // A small constant.
-        Answer::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
-        Answer::Fail(errno) => (-errno, 0),
+        Answer::Continue => (0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
+        Answer::Fail(errno) => (0, -errno, 0),
+        Answer::Return(value) => (value, 0, 0),
     };
-    let mut response = libc::seccomp_notif_resp { id, val: 0, error, flags };
+    let mut response = libc::seccomp_notif_resp { id, val, error, flags };
     loop {
         // SAFETY: `response` is a `seccomp_notif_resp` that outlives the call.
         let sent =

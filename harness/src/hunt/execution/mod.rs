@@ -213,7 +213,8 @@ impl Running<'_> {
                     return Ok(End::Diverged { step: self.steps.len(), expected, found });
                 }
             };
-            let step = enabled[chosen].clone();
+            let mut step = enabled[chosen].clone();
+            step.fault = strategy.fault(&step);
             last = Some(step.unit);
             self.take(step)?;
         }
@@ -223,15 +224,14 @@ impl Running<'_> {
     /// that took the last step runs.
     fn settle(&mut self, last: Option<Unit>) -> Result<bool, HarnessError> {
         let mut quiet_since = Instant::now();
-        let mut first = last.is_some();
+        let mut told = if last.is_some() { self.hear(LOOK * 20)? } else { false };
         loop {
-            let told = if first { self.hear(LOOK * 20)? } else { false };
-            first = false;
+            let calls = self.session.calls();
             if told {
                 quiet_since = Instant::now();
             }
             let pids: Vec<u32> = self.session.processes().collect();
-            let mut rests = true;
+            let mut rests = self.statuses + self.alive() >= self.said.len();
             for pid in pids {
                 match self.session.rest(pid) {
                     Rest::Asks | Rest::Gone => {}
@@ -241,14 +241,17 @@ impl Running<'_> {
                     Rest::Runs => rests = false,
                 }
             }
-            if rests && self.statuses + self.alive() >= self.said.len() {
+            told = self.hear(if rests { Duration::ZERO } else { LOOK })?;
+            // A thread whose call waits to be taken in looks as if it slept in it.
+            let is_quiet = !told && self.session.calls() == calls;
+            if rests && is_quiet {
                 return Ok(true);
+            }
+            if !is_quiet {
+                quiet_since = Instant::now();
             }
             if quiet_since.elapsed() > SILENCE {
                 return Ok(false);
-            }
-            if self.hear(LOOK)? {
-                quiet_since = Instant::now();
             }
         }
     }

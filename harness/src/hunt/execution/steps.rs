@@ -1,12 +1,14 @@
 //! Which steps can be taken, and one that is.
 
 use std::path::Path;
+use std::time::Instant;
 
 use lockproof_model::op::Mode;
 
+use super::super::fault::Fault;
 use super::super::step::{LockStep, Step, Unit};
 use super::super::workload::Workload;
-use super::Running;
+use super::{Running, SILENCE};
 use crate::error::HarnessError;
 use crate::supervise::event::Action;
 use crate::supervise::locks::Owner;
@@ -43,7 +45,7 @@ impl Running<'_> {
         let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
             .filter_map(|(thread, request)| {
                 let unit = *self.units.get(&request.owner.process())?;
-                let action = Action::Lock(request.wanted.clone());
+                let action = Action::Grant(request.wanted.clone());
                 Some((thread, unit, Step::of(unit, &base, &[(action, None)])))
             })
             .collect();
@@ -76,10 +78,17 @@ impl Running<'_> {
 
     pub(super) fn take(&mut self, step: Step) -> Result<(), HarnessError> {
         let unit = step.unit;
+        if step.fault == Some(Fault::Crash) {
+            self.crash(unit)?;
+            self.steps.push(step);
+            return Ok(());
+        }
         let stopped =
             self.stopped.get_mut(&unit).filter(|stopped| !stopped.is_empty()).map(|stopped| stopped.remove(0));
-        let events = match stopped {
-            Some(stopped) => {
+        let events = match (stopped, step.fault) {
+            (Some(stopped), Some(Fault::Error(errno))) => self.session.fail(stopped, errno)?,
+            (Some(stopped), Some(Fault::ShortWrite)) => self.session.shorten(stopped)?,
+            (Some(stopped), _) => {
                 let blocked = match stopped.request() {
                     Some(request) if step.lock == LockStep::Takes => !self.session.is_free(request)?,
                     _ => false,
@@ -97,7 +106,7 @@ impl Running<'_> {
                 events.extend(self.session.go(stopped)?);
                 events
             }
-            None => {
+            (None, _) => {
                 let thread =
                     self.session.parked().find(|(_, request)| self.units.get(&request.owner.process()) == Some(&unit));
                 match thread.map(|(thread, _)| thread) {
@@ -114,6 +123,22 @@ impl Running<'_> {
             self.events.push((participant, event));
         }
         self.steps.push(step);
+        Ok(())
+    }
+
+    /// Kills a process, and waits until it is gone.
+    fn crash(&mut self, unit: Unit) -> Result<(), HarnessError> {
+        let pid = self.units.iter().find(|(_, known)| **known == unit).map(|(pid, _)| *pid);
+        let Some(pid) = pid else { return Ok(()) };
+        self.session.kill(pid)?;
+        let until = Instant::now() + SILENCE;
+        while self.session.processes().any(|one| one == pid) {
+            self.hear(SILENCE)?;
+            if Instant::now() > until {
+                let at = "a process that was killed does not end".into();
+                return Err(HarnessError::Deadline { limit: SILENCE, at });
+            }
+        }
         Ok(())
     }
 

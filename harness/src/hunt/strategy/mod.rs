@@ -11,6 +11,7 @@ pub use random::Random;
 pub use recorded::Recorded;
 
 use super::execution::Execution;
+use super::fault::Fault;
 use super::step::Step;
 
 /// Decides who goes next, when every process waits for us or for somebody else.
@@ -22,6 +23,11 @@ pub trait Strategy {
     /// # Errors
     /// If this is not where the strategy has been before: what it expected, and what there is.
     fn choose(&mut self, enabled: &[Step]) -> Result<Option<usize>, (String, String)>;
+
+    /// Called after [`Strategy::choose`], with the step that was chosen: what happens in its place.
+    fn fault(&mut self, _: &Step) -> Option<Fault> {
+        None
+    }
 
     /// Called after each execution. Returns whether there is another to try.
     fn learn(&mut self, execution: &Execution) -> bool;

@@ -1,16 +1,21 @@
 //! What becomes of a call that has stopped: it goes on, fails, waits for its lock, or is granted it.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 
 use nix::libc;
 
 use super::super::decode::Meaning;
 use super::super::event::{Action, Event, Fate, LockKind, ReleasedBy};
+use super::super::filter::{self, Place, Trap};
 use super::super::locks::{Held, Request};
+use super::super::memory;
 use super::obstacles::probe;
 use super::{Parked, Session, Stopped};
 use crate::error::HarnessError;
-use crate::sys::seccomp::Answer;
+use crate::sys::process;
+use crate::sys::seccomp::{Answer, Notification};
 
 /// `ERESTARTSYS` of the kernel's linux/errno.h: a signal is delivered, and then the call is made again or fails with
 /// `EINTR`, as the signal's handler wants.
@@ -23,7 +28,7 @@ impl Session {
     /// # Errors
     /// If the kernel refuses what it should not.
     pub fn go(&mut self, stopped: Stopped) -> Result<Vec<Event>, HarnessError> {
-        let Stopped { id, process, thread, meaning, drops } = stopped;
+        let Stopped { call: Notification { id, .. }, process, thread, meaning, drops } = stopped;
         let mut events = Vec::new();
         match meaning {
             Meaning::Lock(request, descriptor) => return self.lock(id, process, thread, request, descriptor),
@@ -55,7 +60,7 @@ impl Session {
     /// # Errors
     /// If the kernel refuses what it should not.
     pub fn fail(&mut self, stopped: Stopped, errno: i32) -> Result<Vec<Event>, HarnessError> {
-        let Stopped { id, process, thread, meaning, drops } = stopped;
+        let Stopped { call: Notification { id, .. }, process, thread, meaning, drops } = stopped;
         let fate = || Fate::Failed { errno };
         let mut events = Vec::new();
         match meaning {
@@ -71,6 +76,40 @@ impl Session {
         }
         self.answer(id, Answer::Fail(errno))?;
         Ok(events)
+    }
+
+    /// Has a call write only the first half of its bytes, and say so (write(2)). Another call goes on as it is.
+    ///
+    /// # Errors
+    /// If the kernel refuses what it should not.
+    pub fn shorten(&mut self, stopped: Stopped) -> Result<Vec<Event>, HarnessError> {
+        let (Meaning::Plain(Action::Write { offset, bytes, .. }), Some(Trap::Write(place))) =
+            (&stopped.meaning, filter::trap_of(stopped.call.number))
+        else {
+            return self.go(stopped);
+        };
+        let half = bytes / 2;
+        let length = usize::try_from(half).unwrap_or(usize::MAX);
+        let (thread, arguments) = (stopped.thread, stopped.call.arguments);
+        let data = match place {
+            Place::Scattered => memory::scattered(thread, arguments[1], arguments[2], length).map(|(data, _)| data),
+            Place::Here | Place::Given => memory::bytes(thread, arguments[1], length),
+        };
+        let written = data.and_then(|data| {
+            let held = self.processes.get(&stopped.process).ok_or(std::io::ErrorKind::NotFound)?;
+            // The descriptor is of the same description, so that its position moves, too.
+            let mut file = fs::File::from(process::descriptor_of(&held.held, (arguments[0] & 0xffff_ffff) as u32)?);
+            match offset {
+                Some(offset) => file.write_all_at(&data, *offset),
+                None => file.write_all(&data),
+            }
+        });
+        written.map_err(HarnessError::io("write half of what was to be written for", "another process"))?;
+        let Stopped { call, process, thread, meaning, .. } = stopped;
+        let Meaning::Plain(action) = meaning else { return Ok(Vec::new()) };
+        let event = self.event(process, thread, action, Fate::Short { bytes: half });
+        self.answer(call.id, Answer::Return(i64::try_from(half).unwrap_or(i64::MAX)))?;
+        Ok(vec![event])
     }
 
     fn lock(

@@ -15,6 +15,7 @@ impl Session {
     pub(super) fn take_call(&mut self) -> Result<(), HarnessError> {
         let received = seccomp::receive(self.launcher.listener()).map_err(HarnessError::io("receive", "a call"))?;
         let Some(call) = received else { return Ok(()) };
+        self.calls += 1;
         self.asking.insert(call.id, call.thread);
         let Some(trap) = filter::trap_of(call.number) else { return self.answer(call.id, Answer::Continue).map(drop) };
         let Some(process) = self.process_of(call.thread) else {
@@ -86,7 +87,7 @@ impl Session {
             Meaning::Exit(_) => drops = self.all_of(process, ReleasedBy::Exit),
             Meaning::Plain(_) => {}
         }
-        let stopped = Stopped { id: call.id, process, thread: call.thread, meaning, drops };
+        let stopped = Stopped { call, process, thread: call.thread, meaning, drops };
         self.told.push_back(Happening::Call(stopped));
         Ok(())
     }

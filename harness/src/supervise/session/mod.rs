@@ -37,7 +37,7 @@ use crate::sys::{process, seccomp};
 /// A call that has stopped.
 #[derive(Debug)]
 pub struct Stopped {
-    id: u64,
+    call: Notification,
     /// Whose it is.
     pub process: u32,
     /// The thread.
@@ -146,6 +146,8 @@ pub struct Session {
     /// How many programs the launcher was told to start, and has not spoken of yet.
     ordered: u32,
     told: VecDeque<Happening>,
+    /// How many calls there have been, those included that mean nothing.
+    calls: u64,
 }
 
 #[derive(Debug)]
@@ -178,6 +180,7 @@ impl Session {
             held_back: Vec::new(),
             ordered: 0,
             told: VecDeque::new(),
+            calls: 0,
         })
     }
 
@@ -304,6 +307,13 @@ impl Session {
     /// The supervised processes.
     pub fn processes(&self) -> impl Iterator<Item = u32> {
         self.processes.keys().copied()
+    }
+
+    /// How many calls there have been, those included that nobody is told of. A thread whose call has not been taken in
+    /// looks as if it slept in it ([`super::rest`]), until this has grown.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls
     }
 
     /// Whether any supervised process is left.
