@@ -1,7 +1,8 @@
 //! Random scenarios: a small store, one to three processes, a few calls of each, now and then kills, endless threads, two
-//! versions on one store, one lock file under two names.
+//! versions on one store, one lock file under two names; or the lock library without a store, which has so few states that
+//! three processes are within every engine's reach.
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, LockMethod};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::record_store::layer_of_container;
@@ -20,6 +21,20 @@ const CALLS_MAX: usize = 4;
 /// Layers that the store holds at the start or that calls make.
 const IDS: [&str; 4] = ["base", "child", "new", "other"];
 const NAMES: [&str; 3] = ["foo", "bar", "moo"];
+/// Of a hundred scenarios so many are about the lock library alone.
+const LIBRARY_ALONE: u32 = 40;
+/// What is done with a lock file of the lock library, as a rule; each after the other.
+const PHRASES: [&[LockMethod]; 9] = [
+    &[LockMethod::Lock, LockMethod::Unlock],
+    &[LockMethod::Lock, LockMethod::Touch, LockMethod::Unlock],
+    &[LockMethod::Rlock, LockMethod::Unlock],
+    &[LockMethod::Rlock, LockMethod::Modified, LockMethod::Unlock],
+    &[LockMethod::RecursiveLock, LockMethod::Unlock],
+    &[LockMethod::GetLockfile],
+    &[LockMethod::Rlock, LockMethod::Rlock, LockMethod::Unlock, LockMethod::Unlock],
+    &[LockMethod::Locked],
+    &[LockMethod::Touch],
+];
 /// Lock files of which two may be one inode.
 const LOCKS: [&str; 5] = [
     "root/storage.lock",
@@ -76,9 +91,10 @@ impl Random<'_> {
     }
 
     fn draw(&mut self) -> Scenario {
-        let layers = self.layers();
-        let images = if self.percent(25) { vec![self.image(&layers)] } else { Vec::new() };
-        let containers = if self.percent(15) { vec![self.container(&images)] } else { Vec::new() };
+        let library_alone = self.percent(LIBRARY_ALONE);
+        let layers = if library_alone { Vec::new() } else { self.layers() };
+        let images = if !library_alone && self.percent(25) { vec![self.image(&layers)] } else { Vec::new() };
+        let containers = if !library_alone && self.percent(15) { vec![self.container(&images)] } else { Vec::new() };
         let mut kinds: Vec<Kind> = Vec::new();
         let processes = match self.among(0, 99) {
             0..55 => 1,
@@ -89,7 +105,12 @@ impl Random<'_> {
         while left > 0 {
             let count = if left > 1 && self.percent(25) { left.min(2) } else { 1 };
             left -= count;
-            let kind = self.kind(kinds.len() + 1, count, processes);
+            let number = kinds.len() + 1;
+            let kind = if library_alone {
+                self.library(number, count, processes)
+            } else {
+                self.kind(number, count, processes)
+            };
             kinds.push(kind);
         }
         let crashes = if self.percent(20) { self.rng.random_range(1..=2) } else { 0 };
@@ -193,6 +214,35 @@ impl Random<'_> {
             before,
             threads: (0..threads).map(|_| self.thread(open_first, calls)).collect(),
         }
+    }
+
+    /// One kind of process that uses the lock library alone.
+    fn library(&mut self, number: usize, count: u32, processes: u32) -> Kind {
+        let threads = if self.percent(30) { 2 } else { 1 };
+        let phrases: &[usize] = if processes * threads == 1 { &[1, 2, 3] } else { &[1, 1, 1, 2] };
+        let mut thread = || {
+            let mut script = Vec::new();
+            for _ in 0..self.one_of(phrases) {
+                let phrase = self.phrase();
+                // One phrase inside of another, or one after the other.
+                let at = self.rng.random_range(0..=script.len());
+                script.splice(at..at, phrase);
+            }
+            Thread { script, repeat: self.repeat() }
+        };
+        let threads = (0..threads).map(|_| thread()).collect();
+        let protocol = if number > 1 && self.percent(20) { Some(self.one_of(self.protocols)) } else { None };
+        let (name, runs) = (format!("p{number}"), self.repeat());
+        Kind { name, count, runs, protocol, may_crash: false, before: Vec::new(), threads }
+    }
+
+    fn phrase(&mut self) -> Vec<Call> {
+        let (file, ro) = (self.one_of(&["a", "a", "b"]), self.percent(5));
+        let mut methods = self.one_of(&PHRASES).to_vec();
+        if self.percent(8) {
+            methods.pop(); // a lock that is kept, or a touch that is left out
+        }
+        methods.into_iter().map(|method| Call::Lockfile { method, file: file.into(), ro }).collect()
     }
 
     fn thread(&mut self, opened: bool, calls: &[usize]) -> Thread {
@@ -331,13 +381,18 @@ impl Random<'_> {
         let script = &mut thread.script;
         let at = self.rng.random_range(0..=script.len());
         match self.among(0, 2) {
+            0 if at < script.len() && script[at].is_on_lockfile() => drop(script.splice(at..=at, self.phrase())),
             0 if at < script.len() => script[at] = self.call(),
             1 if at < script.len() => {
                 script.remove(at);
             }
             _ => {
                 let mut added = Vec::new();
-                self.add_call(&mut added);
+                if script.iter().all(Call::is_on_lockfile) {
+                    added = self.phrase();
+                } else {
+                    self.add_call(&mut added);
+                }
                 script.splice(at..at, added);
                 script.truncate(CALLS_MAX + 1);
             }

@@ -164,6 +164,9 @@ fn simpler(call: &Call) -> Vec<Call> {
         Call::CreateContainer { id, image: Some(_), names } => {
             vec![Call::CreateContainer { id: id.clone(), image: None, names: names.clone() }]
         }
+        Call::Lockfile { method, file, ro: true } => {
+            vec![Call::Lockfile { method: *method, file: file.clone(), ro: false }]
+        }
         Call::SetNames { id, names } if names.len() > 1 => {
             vec![Call::SetNames { id: id.clone(), names: names[..1].to_vec() }]
         }

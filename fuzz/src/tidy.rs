@@ -46,7 +46,7 @@ pub(crate) fn tidied(mut scenario: Scenario, protocols: &[Entry]) -> Option<Scen
     }
 }
 
-/// `open` comes first, in `before` or in each thread.
+/// `open` comes first, in `before` or in each thread, unless the lock library is all that is called.
 fn open_first(kind: &mut Kind) {
     let threads = kind.threads.iter_mut().map(|thread| &mut thread.script);
     let scripts: Vec<&mut Vec<Call>> = if kind.before.is_empty() {
@@ -55,7 +55,7 @@ fn open_first(kind: &mut Kind) {
         vec![&mut kind.before]
     };
     for script in scripts {
-        if script[0] != Call::Open {
+        if script[0] != Call::Open && !script[0].is_on_lockfile() {
             script.insert(0, Call::Open);
         }
     }

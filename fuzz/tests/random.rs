@@ -18,15 +18,15 @@ const RUNS: u32 = 2_000;
 
 /// So small that so many scenarios take a minute or two.
 const SMALL: Limits = Limits {
-    states_max: 6_000,
-    threads_states_max: 1_500,
+    states_max: 4_000,
+    threads_states_max: 1_000,
     plain_states_max: 1_000,
     every_mode_max: 100,
-    executions_max: 50,
+    executions_max: 30,
 };
 
 /// One scenario in so many goes further, so that some with two processes are within the plain explorer's reach.
-const FURTHER_EVERY: u32 = 50;
+const FURTHER_EVERY: u32 = 100;
 const FURTHER: Limits = Limits { plain_states_max: 12_000, states_max: 20_000, executions_max: 500, ..SMALL };
 
 fn number(variable: &str, otherwise: u32) -> u32 {

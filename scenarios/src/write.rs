@@ -133,7 +133,9 @@ fn kind(text: &mut String, kind: &Kind) {
     if *may_crash {
         line(text, "crash", "true");
     }
-    if *before != [Call::Open] {
+    // What stands there if nothing is written: the store is opened if anything but the lock library is called.
+    let needs_store = threads.iter().flat_map(|thread| &thread.script).any(|call| !call.is_on_lockfile());
+    if *before != [Call::Open] || !needs_store {
         line(text, "before", &list(before.iter().map(calls::write)));
     }
     for Thread { script, repeat: times } in threads {
