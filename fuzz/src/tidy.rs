@@ -2,7 +2,6 @@
 //! sense, [`parse`] says: it is asked, and the calls that it marks are left out.
 
 use lockproof_model::call::Call;
-use lockproof_model::monitor::LAYERS;
 use lockproof_model::protocol::Entry;
 use lockproof_scenarios::{Kind, Scenario, parse};
 
@@ -16,15 +15,6 @@ pub(crate) fn tidied(mut scenario: Scenario, protocols: &[Entry]) -> Option<Scen
     if scenario.crashes == 0 || !scenario.kinds.iter().any(|kind| kind.may_crash) {
         scenario.crashes = 0;
         scenario.kinds.iter_mut().for_each(|kind| kind.may_crash = false);
-    }
-    // Known and open: where two of its lock files are one, a run of loom's or shuttle's of a version that keeps the time of
-    // layers.json is not always repeated by the machine (`random-9481703c7949d751` of the test's first seed). The driver says
-    // so itself (`ModelError::Unrepeated`); until that is repaired, such scenarios are not drawn.
-    let keeps_time = |entry: &Entry| entry.timed.contains(&LAYERS);
-    let named = scenario.protocols.iter().flatten();
-    let checked = named.filter_map(|name| protocols.iter().find(|entry| entry.name == name));
-    if checked.chain(scenario.kinds.iter().filter_map(|kind| kind.protocol.as_ref())).any(keeps_time) {
-        scenario.aliases.clear();
     }
     if scenario.kinds.iter().all(|kind| kind.protocol.is_some()) {
         scenario.kinds.first_mut()?.protocol = None;

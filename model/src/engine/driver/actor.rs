@@ -37,6 +37,8 @@ pub(in crate::engine) struct Actor<P> {
     pub(super) head: Head,
     /// The call that begins with the next step.
     begins: Option<Arc<Call>>,
+    /// What a call noted before its first step: it is part of that step, as in the automaton.
+    early: Vec<Note>,
 }
 
 impl<P: Primitives> Actor<P> {
@@ -55,8 +57,8 @@ impl<P: Primitives> Actor<P> {
         let (sleeps, call) = (None, None);
         let running = Running { process, thread, sleeps, woken: false, done: false, call, steps: 0, choices: 0 };
         world.contents().threads.push(running);
-        let (refused, head, begins) = (None, None, None);
-        let mut actor = Self { world: Arc::clone(world), at, process, thread, refused, head, begins };
+        let (refused, head, begins, early) = (None, None, None, Vec::new());
+        let mut actor = Self { world: Arc::clone(world), at, process, thread, refused, head, begins, early };
         let run = move || {
             body(&mut actor);
             actor.registers_death();
@@ -287,6 +289,7 @@ impl<P: Primitives> Actor<P> {
         if let Some(call) = self.begins.take() {
             self.begin(&call);
         }
+        std::mem::take(&mut self.early).iter().for_each(|note| self.note(note));
         if self.may_be_killed() && self.rolls_a_kill() {
             self.world.contents().runs[self.process].dying = true;
         }
@@ -375,7 +378,7 @@ impl<P: Primitives> Actor<P> {
             })?;
             match request {
                 Request::Op(Op::Note(note)) => {
-                    self.note(&note);
+                    if steps == 0 { self.early.push(note) } else { self.note(&note) }
                     outcome = Some(Outcome::Done);
                 }
                 Request::Op(Op::LoopHead { label, values }) => {
