@@ -328,40 +328,39 @@ pub fn killed(calls: impl Iterator<Item = Call>, shared: &mut Shared) {
     }
 }
 
-/// `crash-safe`: a document was replaced.
-pub fn contents_replaced(shared: &mut Shared) -> Option<Wrong> {
+/// `crash-safe`: `call` replaced a document that held `replaced`.
+pub fn contents_replaced(call: &Call, document: &Path, replaced: &Value, shared: &mut Shared) -> Option<Wrong> {
     let contents = Contents::of(shared);
     let (whole, broken) = (whole(&contents), broken(&contents));
     shared.half_made.retain(|name| broken.contains(name));
+    // Only now: what it takes may have been made, and acknowledged, since it began.
+    let deleted = deletes(call, document, replaced, shared);
+    shared.deleted.extend(deleted);
+    shared.deleted.retain(|name| !whole.contains(name));
+    shared.acknowledged.retain(|name| !shared.deleted.contains(name));
     let lost: Vec<&str> = shared.acknowledged.difference(&whole).map(String::as_str).collect();
     (!lost.is_empty()).then(|| (Property::CrashSafe, format!("{} was acknowledged and is gone", lost.join(", "))))
 }
 
-/// `crash-safe`: a call begins; what it may take away is no longer expected to stay.
-pub fn call_begins(call: &Call, shared: &mut Shared) {
+/// `crash-safe`: what a deletion may take away when it replaces a document that held `replaced`.
+fn deletes(call: &Call, document: &Path, replaced: &Value, shared: &Shared) -> Vec<String> {
+    let mut documents = shared.documents.clone();
+    documents.insert(document.clone(), replaced.clone());
+    let before = Contents::of(&Shared { documents, ..Shared::default() });
     match call.plain() {
         Call::DeleteLayer { id } => {
-            shared.acknowledged.remove(id);
+            vec![layers::lookup(&before.layers, id).map_or_else(|| id.clone(), |layer| layer.id.clone())]
         }
+        // Its image may be gone by now, and with it what it says of its layers: of them, all that go with this step.
         Call::DeleteImage { id } => {
-            shared.acknowledged.remove(&image(id));
-            // Whichever layers it needs alone go with it: those of its chain, and who knows which of an image to come.
-            let images: Records = document(shared, IMAGES);
-            let layers = layers_of(shared);
-            let mut next = record_store::lookup(&images, id).map(|image| image.layer.clone());
-            if next.is_none() {
-                shared.acknowledged.retain(|name| name.contains(' '));
-            }
-            while let Some(layer) = next.and_then(|id| layers::lookup(&layers, &id)) {
-                shared.acknowledged.remove(&layer.id);
-                next = Some(layer.parent.clone());
-            }
+            let known = record_store::lookup(&before.images, id).map_or(id, |image| &image.id);
+            whole(&before).into_iter().filter(|name| !name.contains(' ')).chain([image(known)]).collect()
         }
         Call::DeleteContainer { id } => {
-            shared.acknowledged.remove(&container(id));
-            shared.acknowledged.remove(&layer_of_container(id));
+            let known = record_store::lookup(&before.containers, id).map_or(id, |container| &container.id);
+            vec![container(known), layer_of_container(known)]
         }
-        _ => {}
+        _ => Vec::new(),
     }
 }
 
@@ -384,11 +383,13 @@ pub fn call_ends(call: &Call, reply: &Reply, shared: &mut Shared) -> Option<Wron
         (Call::PutLayer { parent: Some(parent), .. }, _) => half(parent),
         _ => None,
     };
-    match call.plain() {
-        Call::PutLayer { id, .. } => shared.acknowledged.extend([id.clone()]),
-        Call::CreateImage { id, .. } => shared.acknowledged.extend([image(id)]),
-        Call::CreateContainer { id, .. } => shared.acknowledged.extend([container(id), layer_of_container(id)]),
-        _ => {}
-    }
+    let made = match call.plain() {
+        Call::PutLayer { id, .. } => vec![id.clone()],
+        Call::CreateImage { id, .. } => vec![image(id)],
+        Call::CreateContainer { id, .. } => vec![container(id), layer_of_container(id)],
+        _ => Vec::new(),
+    };
+    // Another call may have deleted it before this one returns.
+    shared.acknowledged.extend(made.into_iter().filter(|name| !shared.deleted.contains(name)));
     seen.map(|what| (Property::CrashSafe, format!("`{call}` sees {what} that a killed process left half-made")))
 }

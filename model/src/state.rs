@@ -100,6 +100,8 @@ pub struct Shared {
     pub crashes_left: u32,
     /// `crash-safe`: what was acknowledged and not deleted since: layers by id, `image ID`, `container ID`.
     pub acknowledged: BTreeSet<String>,
+    /// `crash-safe`: what a deletion has taken away and nobody has made since, under the same names.
+    pub deleted: BTreeSet<String>,
     /// `crash-safe`: what a killed process left half-made, under the same names.
     pub half_made: BTreeSet<String>,
 }

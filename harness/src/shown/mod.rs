@@ -237,9 +237,6 @@ impl ReplayReport {
         let mut shared = self.contents_over_time().swap_remove(0).1;
         monitor::acknowledge_all(&mut shared);
         for taken in &self.steps {
-            if let Some(call) = &taken.real.begins {
-                monitor::call_begins(call, &mut shared);
-            }
             if let Step::Kill { process } = taken.real.step {
                 let begun = self.calls.iter().filter(|made| made.process == process && made.pid == taken.pid);
                 let under_way = begun.filter(|made| made.ended.is_none() && made.begun < taken.number);
@@ -247,8 +244,9 @@ impl ReplayReport {
             }
             let mut wrong = None;
             if let Some((inode, value)) = self.replaced(taken) {
-                shared.documents.insert(inode, value.clone());
-                wrong = monitor::contents_replaced(&mut shared);
+                let replaced = shared.documents.insert(inode.clone(), value.clone()).unwrap_or_default();
+                let call = taken.real.call.as_ref();
+                wrong = call.and_then(|call| monitor::contents_replaced(call, &inode, &replaced, &mut shared));
             }
             if let (Some(call), Some(reply)) = (&taken.real.call, &taken.real.ends) {
                 wrong = wrong.or(monitor::call_ends(call, reply, &mut shared));

@@ -125,10 +125,8 @@ impl Writer<'_> {
         if let Some(query) = self.layout.queries.iter().position(|(call, _)| call == place.call) {
             effects.push(format!("ASK(t, {})", query + 1));
         }
-        match place.call {
-            Call::PutLayer { id, .. } => effects.push(format!("makes(t, {})", self.layout.layer(id).trailing_zeros())),
-            Call::DeleteLayer { id } => effects.push(format!("begins_to_delete({})", self.layout.layer(id))),
-            _ => {}
+        if let Call::PutLayer { id, .. } = place.call {
+            effects.push(format!("makes(t, {})", self.layout.layer(id).trailing_zeros()));
         }
         effects.extend(self.notes(place.root_notes));
         if matches!(options.state.op(), Some(Op::Lock { .. } | Op::RwLock { .. })) {

@@ -119,10 +119,11 @@ inline judge_race(p)
 #define JUDGE_RACE(p) skip
 #endif
 
-/* crash-safe: the layers that were acknowledged and not deleted since, and the incomplete ones whose writer is dead, as
- * masks of layers; of each thread, the layer that it is making, plus one. */
+/* crash-safe: the layers that were acknowledged and not deleted since, those that were deleted and not made since, and
+ * the incomplete ones whose writer is dead, as masks of layers; of each thread, the layer that it is making, plus one. */
 #ifdef CRASH_SAFE
 int acknowledged;
+int deleted;
 int half_made;
 byte making[THREADS];
 hidden int complete, incomplete;
@@ -135,27 +136,19 @@ inline makes(t, layer)
     skip
 #endif
 }
-inline begins_to_delete(mask)
-{
-#ifdef CRASH_SAFE
-    acknowledged = acknowledged & ~(mask)
-#else
-    skip
-#endif
-}
 /* What a reply says that it saw, and what it acknowledges. */
 inline replied(seen, made)
 {
 #ifdef CRASH_SAFE
     assert(!(half_made & (seen)));
-    acknowledged = acknowledged | (made)
+    acknowledged = acknowledged | ((made) & ~deleted)
 #else
     skip
 #endif
 }
 
-/* A document that answers are judged by was replaced. */
-inline contents_replaced()
+/* A document that answers are judged by was replaced, by a call that deletes a layer if there is a mask. */
+inline contents_replaced(mask)
 {
 #ifdef FRESH
     for (i : 0 .. THREADS - 1) {
@@ -168,15 +161,17 @@ inline contents_replaced()
 #ifdef CRASH_SAFE
     layers_in(document[LAYERS]);
     half_made = half_made & incomplete;
+    deleted = (deleted | (mask)) & ~complete;
+    acknowledged = acknowledged & ~deleted;
     assert(!(acknowledged & ~complete));
 #endif
     skip
 }
 
 #if defined(FRESH) || defined(CRASH_SAFE)
-#define CONTENTS_REPLACED d_step { contents_replaced() }
+#define CONTENTS_REPLACED(mask) d_step { contents_replaced(mask) }
 #else
-#define CONTENTS_REPLACED skip
+#define CONTENTS_REPLACED(mask) skip
 #endif
 
 inline forget_monitors(t)

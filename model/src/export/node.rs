@@ -189,7 +189,11 @@ impl Writer<'_> {
                     format!("document[{number}] = {}", self.layout.value(value)),
                 ];
                 if monitor::is_contents(&self.system.inode(&document.path)) {
-                    effects.push("CONTENTS_REPLACED".into());
+                    let deleted = match options.place.call {
+                        Call::DeleteLayer { id } => self.layout.layer(id),
+                        _ => 0,
+                    };
+                    effects.push(format!("CONTENTS_REPLACED({deleted})"));
                 }
                 let judge = format!("judge_write(me, t, {})", self.lock(&document.lock));
                 for tick in self.ticks(&document.path) {

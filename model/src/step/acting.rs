@@ -48,9 +48,6 @@ impl Acting<'_, '_> {
             let mine = mine.filter(|(path, mode)| monitor::guards_layers(path) && *mode == Mode::Shared).count();
             self.me().beside = around.others_read || own > mine;
         }
-        if self.watches(Property::CrashSafe) {
-            monitor::call_begins(call, self.shared);
-        }
         let entry = self.model.process(self.local.kind).protocol;
         let edge = self.model.automaton.root(entry, call)?;
         self.take_notes(&edge);
@@ -238,7 +235,9 @@ impl Acting<'_, '_> {
         if monitor::is_contents(&inode) {
             self.done.contents_replaced = true;
             if self.watches(Property::CrashSafe) {
-                self.done.wrong.extend(monitor::contents_replaced(self.shared));
+                let node = self.me().node;
+                let call = &self.model.automaton.node(node).call;
+                self.done.wrong.extend(monitor::contents_replaced(call, &inode, &replaced, self.shared));
             }
             if self.watches(Property::Fresh) {
                 see_replaced(self.model, self.local, self.shared);

@@ -356,11 +356,11 @@ impl<P: Primitives> Actor<P> {
         let call = Arc::new(call.clone());
         self.before_step()?;
         self.world.contents().threads[self.at].call = Some(Arc::clone(&call));
-        if P::REDUCES && self.is_judged(&call) {
+        if P::REDUCES && self.is_asked(&call) {
             self.touch_event()?;
             self.begin(&call);
         } else {
-            if self.is_judged(&call) {
+            if self.is_asked(&call) {
                 P::yields(&self.world, self.at);
                 self.may_go_on()?;
             }
@@ -378,7 +378,11 @@ impl<P: Primitives> Actor<P> {
             })?;
             match request {
                 Request::Op(Op::Note(note)) => {
-                    if steps == 0 { self.early.push(note) } else { self.note(&note) }
+                    if steps == 0 {
+                        self.early.push(note)
+                    } else {
+                        self.note(&note)
+                    }
                     outcome = Some(Outcome::Done);
                 }
                 Request::Op(Op::LoopHead { label, values }) => {
@@ -428,9 +432,14 @@ impl<P: Primitives> Actor<P> {
         Err(Gone)
     }
 
-    /// Whether a property asks when a call begins and ends.
+    /// Whether a property asks when a call begins.
+    fn is_asked(&self, call: &Call) -> bool {
+        call.is_query() && self.world.watches(Property::Fresh)
+    }
+
+    /// Whether a property asks when a call ends.
     fn is_judged(&self, call: &Call) -> bool {
-        self.world.watches(Property::CrashSafe) || (call.is_query() && self.world.watches(Property::Fresh))
+        self.world.watches(Property::CrashSafe) || self.is_asked(call)
     }
 
     /// A moment that monitors remember, of an engine that has to know which moments are ordered.
@@ -442,14 +451,8 @@ impl<P: Primitives> Actor<P> {
 
     fn begin(&mut self, call: &Call) {
         let contents = &mut *self.world.contents();
-        if self.world.watches(Property::CrashSafe) {
-            monitor::call_begins(call, &mut contents.shared);
-        }
-        let answers = if call.is_query() && self.world.watches(Property::Fresh) {
-            monitor::answers(call, &contents.shared)
-        } else {
-            BTreeSet::new()
-        };
+        let asked = self.is_asked(call);
+        let answers = if asked { monitor::answers(call, &contents.shared) } else { BTreeSet::new() };
         let state = &mut contents.locals[self.process].threads[self.thread];
         (state.begun, state.answers) = (true, answers);
     }
@@ -464,7 +467,7 @@ impl<P: Primitives> Actor<P> {
             let state = &mut contents.locals[self.process].threads[self.thread];
             state.begun = false;
             let answers = std::mem::take(&mut state.answers);
-            if call.is_query() && self.world.watches(Property::Fresh) {
+            if self.is_asked(call) {
                 wrong.extend(monitor::judge_answer(call, reply, &answers));
             }
             if let Err(fail) = reply {

@@ -144,14 +144,19 @@ impl<P: Primitives> Actor<P> {
         let branch = self.write_time(&inode)?;
         let replaced = self.world.contents().shared.documents.insert(inode.clone(), value.clone());
         self.record(branch);
-        if let Some(wrong) = monitor::judge_base(&inode, base, &replaced.unwrap_or_default()) {
+        let replaced = replaced.unwrap_or_default();
+        if let Some(wrong) = monitor::judge_base(&inode, base, &replaced) {
             self.world.wrong(wrong);
         }
         let name = || format!("replaces {}", document.path.file_name());
         self.judge_access(&document.lock, Need::Exclusive, name);
         if monitor::is_contents(&inode) {
             if self.world.watches(Property::CrashSafe) {
-                let wrong = monitor::contents_replaced(&mut self.world.contents().shared);
+                let wrong = {
+                    let contents = &mut *self.world.contents();
+                    let call = contents.threads[self.at].call.as_deref();
+                    call.and_then(|call| monitor::contents_replaced(call, &inode, &replaced, &mut contents.shared))
+                };
                 wrong.into_iter().for_each(|wrong| self.world.wrong(wrong));
             }
             if self.world.watches(Property::Fresh) {

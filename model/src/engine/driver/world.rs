@@ -118,7 +118,7 @@ impl<P: Primitives> World<P> {
         let timed = shared.mtimes.keys().cloned().collect();
         let contents = Contents {
             locals: (0..system.processes.len()).map(|process| fresh(system, process)).collect(),
-            stamps: u32::try_from(shared.stamps.len()).unwrap_or(u32::MAX),
+            stamps: u32::try_from(system.stamped.len()).unwrap_or(u32::MAX),
             shared,
             runs: vec![Runs::default(); system.processes.len()],
             threads: Vec::new(),
