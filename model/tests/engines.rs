@@ -144,6 +144,18 @@ fn a_panic_may_come_last() {
     }
 }
 
+/// The first operation of a thread may be a panic, and the other thread may be done by then.
+#[test]
+fn a_panic_may_be_all_that_a_thread_does() {
+    let panics = Call::Lockfile { method: LockMethod::Lock, file: "b".into(), ro: true };
+    let twice = common::on_lockfile(LockMethod::Rlock, "a");
+    let mut process = process("v1_24", vec![once(&[panics]), once(&[twice.clone(), twice])]);
+    process.before.clear();
+    let system = system(&[], vec![process]);
+    let text = "a.lock is taken by a thread that holds it already";
+    say_the_same("a panic beside a lock twice", &system, Property::Ordered, text, [37, 12]);
+}
+
 /// One inode under two names has one stamp at the start, and what is written there next is another one: v1_45 has a stamp
 /// of each name to compare with, and finds the repair of an incomplete layer by that alone.
 #[test]

@@ -63,7 +63,14 @@ impl<P: Primitives> Actor<P> {
                 self.record(branch);
                 value(Value::Int(u32::from(branch)))
             }
-            Op::Panic { message } => self.panic(message),
+            Op::Panic { message } => {
+                if !P::REDUCES && !self.is_only_thread() {
+                    // It ends the other threads, which may come first.
+                    P::touch(&world, self.at, &Object::Threads(self.process));
+                    self.may_go_on()?;
+                }
+                self.panic(message)
+            }
             Op::Note(_) | Op::LoopHead { .. } => Ok(Outcome::Done),
             Op::Get { cell } => self.cell(op, cell, false),
             Op::Set { cell, .. } => self.cell(op, cell, true),
