@@ -3,12 +3,13 @@
 use lockproof_model::call::Call;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::Repeat;
-use lockproof_scenarios::Scenario;
+use lockproof_scenarios::{Kind, Scenario};
 
 use crate::tidy;
 
 /// The scenarios that are one step smaller than `scenario`, the boldest steps first: without a process, a thread, a call,
-/// kills, a layer, a property; done once instead of often; one protocol instead of two, an older one instead of a newer.
+/// kills, a layer, a property; one process instead of two; done once instead of often; one protocol instead of two, an older
+/// one instead of a newer.
 /// To go on from any of them ends.
 #[must_use]
 pub fn smaller(scenario: &Scenario, protocols: &[Entry]) -> Vec<Scenario> {
@@ -41,6 +42,7 @@ impl Edits<'_> {
         let kinds = || scenario.kinds.iter().enumerate();
         if scenario.kinds.len() > 1 {
             kinds().for_each(|(at, _)| self.edit(|s| drop(s.kinds.remove(at))));
+            (1..scenario.kinds.len()).for_each(|at| self.edit(|s| into_one(&mut s.kinds, at)));
         }
         for (at, kind) in kinds() {
             if kind.count > 1 {
@@ -132,6 +134,16 @@ impl Edits<'_> {
         for entry in older {
             self.edit(|s| s.protocols = Some(vec![entry.name.into()]));
         }
+    }
+}
+
+/// The process before `at` makes the calls of that one, too, after its own.
+fn into_one(kinds: &mut Vec<Kind>, at: usize) {
+    let Kind { before, threads, .. } = kinds.remove(at);
+    let calls = threads.into_iter().flat_map(|thread| thread.script);
+    let calls = before.into_iter().filter(|call| *call != Call::Open).chain(calls);
+    if let Some(thread) = kinds[at - 1].threads.first_mut() {
+        thread.script.extend(calls);
     }
 }
 

@@ -117,7 +117,7 @@ fn an_engine_that_panics_is_a_finding() {
         compare: &|scenario, _| {
             if deletes(scenario) { panic!("out of {}", "luck") } else { comparison(scenario, false) }
         },
-        stop: &|| done.load(Ordering::Relaxed) >= 40,
+        stop: &|| done.load(Ordering::Relaxed) >= 100,
         progress: &|progress| done.store(progress.tally.scenarios as usize, Ordering::Relaxed),
     };
     let corpus = Corpus::open(folder.path(), 5, &protocols).expect("a corpus");
@@ -139,7 +139,7 @@ fn a_corpus_that_is_in_use_is_refused() {
 #[test]
 fn what_is_damaged_is_set_aside_and_told() {
     let folder = tempfile::tempdir().expect("a folder");
-    run(folder.path(), 1, 50, true);
+    run(folder.path(), 1, 100, true);
     let (scenario, failure) = (&files(folder.path(), "scenarios")[0], &files(folder.path(), "failures")[0]);
     fs::write(scenario, "name = \"half").expect("a file");
     fs::write(failure, [0xff, 0xfe]).expect("a file");
