@@ -6,7 +6,7 @@
 //! finished.
 
 use lockproof_model::engine::loom::{LoomOptions, check};
-use lockproof_model::engine::{Error, Report};
+use lockproof_model::engine::{Error, Report, counted};
 use lockproof_model::property::Property;
 use lockproof_model::system::System;
 use lockproof_model::verdict::{Finding, Verdict};
@@ -94,7 +94,7 @@ fn deepen(
     let place = |finding: &Finding| properties.iter().position(|property| *property == finding.property);
     best.sort_by_key(place);
     for finding in best.iter_mut().filter(|finding| finding.trace.is_none()) {
-        finding.detail = format!("over {executions} executions");
+        finding.detail = format!("over {}", counted(executions, "execution"));
     }
     whole.findings = best;
     Ok(whole)

@@ -22,7 +22,7 @@ pub(super) use self::actor::Actor;
 pub(super) use self::world::World;
 use super::plan::{Met, Plan, Walk};
 use super::replay::{self, Witness};
-use super::{Error, Report};
+use super::{Error, Report, counted};
 use crate::automaton::LearnError;
 use crate::op::{CellName, Path};
 use crate::property::Property;
@@ -183,9 +183,9 @@ impl Search {
         let elapsed = self.started.elapsed();
         self.found(|found| {
             if self.limits.executions_max.is_some_and(|max| found.executions >= max) {
-                found.cut = Some(format!("more than {} executions", found.executions));
+                found.cut = Some(format!("more than {}", counted(found.executions, "execution")));
             } else if self.limits.time_max.is_some_and(|max| elapsed >= max) {
-                found.cut = Some(format!("the time was up after {} executions", found.executions));
+                found.cut = Some(format!("the time was up after {}", counted(found.executions, "execution")));
             } else {
                 found.executions += 1;
             }
@@ -238,10 +238,10 @@ impl Search {
 
     /// How many executions it took, in words.
     pub(super) fn over_executions(&self, walk: &Walk) -> String {
-        let executions = self.found(|found| found.executions);
+        let executions = counted(self.found(|found| found.executions), "execution");
         match walk.plans() {
-            1 => format!("over {executions} executions"),
-            plans => format!("over {executions} executions, in {plans} models of choices and kills"),
+            1 => format!("over {executions}"),
+            plans => format!("over {executions}, in {plans} models of choices and kills"),
         }
     }
 

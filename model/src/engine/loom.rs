@@ -23,7 +23,7 @@ use self::primitives::Loom;
 use super::driver::{Actor, Limits, Search, World};
 use super::plan::Walk;
 use super::quiet::{message, quietly};
-use super::{Error, Report};
+use super::{Error, Report, counted};
 use crate::property::Property;
 use crate::system::System;
 use crate::verdict::Verdict;
@@ -80,7 +80,7 @@ pub fn check(system: &System, properties: &[Property], options: &LoomOptions) ->
         walk.extend(&plan, &met);
     }
     let mut bounds = Vec::new();
-    bounds.extend(options.preemption_bound.map(|bound| format!("at most {bound} preemptions")));
+    bounds.extend(options.preemption_bound.map(|bound| format!("at most {}", counted(bound as u64, "preemption"))));
     bounds.extend(search.rounds_bound());
     let pass = if bounds.is_empty() { Verdict::Proved } else { Verdict::Bounded(bounds.join(", ")) };
     search.report(&pass, &search.over_executions(&walk))

@@ -66,3 +66,9 @@ pub fn judges(property: Property) -> bool {
     let endless = matches!(property, Property::NoStarvationWeak | Property::NoStarvationStrong);
     !endless && !matches!(property, Property::ParallelReads | Property::ReadOnly)
 }
+
+/// `1 execution`, `2 executions`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

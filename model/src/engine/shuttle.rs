@@ -21,7 +21,7 @@ use self::primitives::Shuttle;
 use super::driver::{Actor, Limits, Search, World};
 use super::plan::{Plan, Walk};
 use super::quiet::{message, quietly};
-use super::{Error, Report};
+use super::{Error, Report, counted};
 use crate::property::Property;
 use crate::system::System;
 use crate::verdict::Verdict;
@@ -155,7 +155,7 @@ fn all(search: &Arc<Search>, system: &System) -> Result<Report, Error> {
     }
     let (overlong, steps) = (search.found(|found| found.overlong), search.limits.steps_max);
     let mut bounds: Vec<String> = search.rounds_bound().into_iter().collect();
-    bounds.extend((overlong > 0).then(|| format!("{overlong} schedules ended after {steps} steps")));
+    bounds.extend((overlong > 0).then(|| format!("{} ended after {steps} steps", counted(overlong, "schedule"))));
     let pass = if bounds.is_empty() { Verdict::Proved } else { Verdict::Bounded(bounds.join(", ")) };
     search.report(&pass, &search.over_executions(&walk))
 }
@@ -170,7 +170,7 @@ fn sample(search: &Arc<Search>, options: &ShuttleOptions) -> Result<Report, Erro
     });
     let measured = measured.into_inner();
     let (schedules, overlong) = search.found(|found| (found.executions, found.overlong));
-    let mut text = format!("{schedules} schedules, {}, seed {}", options.strategy, options.seed);
+    let mut text = format!("{}, {}, seed {}", counted(schedules, "schedule"), options.strategy, options.seed);
     let miss = match options.strategy {
         Strategy::Pct { depth } => Some(measured.miss_max(depth)),
         _ => None,
