@@ -145,9 +145,11 @@ impl Random<'_> {
     /// Those that a single step or state shows, for reductions apply to them; those of whole runs too; or some of all.
     fn properties(&mut self) -> Vec<Property> {
         let among = self.among(0, 99);
+        // `mutual-exclusion` is a part of `exclusive`, and judged where that is.
         let mut properties = Property::ALL.to_vec();
         // The engines that are compared do not judge these two, and without them a seed draws what it always drew.
         properties.retain(|property| !matches!(property, Property::NoNeedlessLoad | Property::DriverAlive));
+        properties.retain(|property| *property != Property::MutualExclusion);
         properties.retain(|property| match among {
             0..50 => !property.is_liveness() && *property != Property::CrashSafe,
             50..75 => true,
@@ -237,7 +239,7 @@ impl Random<'_> {
         let threads = (0..threads).map(|_| thread()).collect();
         let protocol = if number > 1 && self.percent(20) { Some(self.one_of(self.protocols)) } else { None };
         let (name, runs) = (format!("p{number}"), self.repeat());
-        Kind { name, count, runs, protocol, may_crash: false, before: Vec::new(), threads }
+        Kind { name, count, runs, protocol, may_crash: false, before: Vec::new(), threads, additional: 0 }
     }
 
     fn phrase(&mut self) -> Vec<Call> {
