@@ -474,12 +474,15 @@ pub(crate) struct HuntArgs {
     /// Where random choices are drawn from.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Every order with at most so many switches away from a command that could go on, instead of all orders.
+    #[arg(long, value_name = "N", conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
+    pub(crate) preemptions_max: Option<u32>,
     /// Kill a command before each of its events in turn, instead of interleaving commands; then the others go on, and the
     /// store is looked at and used.
-    #[arg(long, conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
+    #[arg(long, conflicts_with_all = ["strategy", "depth", "seed", "preemptions_max", "replay"])]
     pub(crate) crash: bool,
     /// The same with an error in place of each call that may fail so: ENOSPC, EIO, EDEADLK, ENOLCK, EINTR, short-write.
-    #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
+    #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["strategy", "depth", "seed", "preemptions_max", "replay"])]
     pub(crate) fail: Vec<Fault>,
     /// End after so many executions.
     #[arg(long, value_name = "N", value_parser = units::count, default_value = "100_000")]

@@ -43,10 +43,11 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let workload = Workload { start: words(&args.start), commands: words(&args.commands) };
     let options = HuntOptions {
         program: program.clone(),
-        search: match args.strategy {
-            StrategyName::Exhaustive => Search::Exhaustive,
-            StrategyName::Pct => Search::Pct { depth: args.depth },
-            StrategyName::Random => Search::Random,
+        search: match (args.preemptions_max, args.strategy) {
+            (Some(preemptions), _) => Search::Bounded { preemptions },
+            (None, StrategyName::Exhaustive) => Search::Exhaustive,
+            (None, StrategyName::Pct) => Search::Pct { depth: args.depth },
+            (None, StrategyName::Random) => Search::Random,
         },
         seed: args.seed,
         executions: args.executions_max,
@@ -73,7 +74,7 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
         Format::Json => json(args, &program, &report),
     })?;
     // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
-    Ok(!matches!(verdict(&report).1, "violated" | "cut"))
+    Ok(!matches!(verdict(args, &report).1, "violated" | "cut"))
 }
 
 pub(crate) fn supervised(error: HarnessError) -> CliError {
@@ -109,9 +110,10 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, program: &Path, outpu
 }
 
 /// How the search ended, as a verdict.
-fn verdict(report: &HuntReport) -> (&'static str, &'static str) {
+fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'static str) {
     match report.ended {
         Ended::Violated => ("✗", "violated"),
+        Ended::Exhausted if args.preemptions_max.is_some() => ("·", "bounded"),
         Ended::Exhausted => ("✓", "proved"),
         Ended::Executions | Ended::Time if report.progress.is_none() => ("·", "sampled"),
         Ended::Executions | Ended::Time | Ended::Lost => ("·", "cut"),
@@ -126,7 +128,7 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
         output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
         let _ = writeln!(text, "again: {}\n", again(args, &args.record));
     }
-    let (mark, name) = verdict(report);
+    let (mark, name) = verdict(args, report);
     let _ = writeln!(text, "{mark} {name}  {commands}  ({})", program.display());
     let per_second = report.executions as f64 / report.lasted.as_secs_f64();
     let mut figures = format!(
@@ -150,6 +152,10 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
     let (outcomes, explained) = report.outcomes;
     let _ = write!(figures, "; {outcomes} different outcomes, {explained} of them serial");
     output.wrap(&mut text, "  ", &figures);
+    if let (Some(preemptions), "bounded") = (args.preemptions_max, name) {
+        let bound = format!("every order of the calls that are seen with at most {preemptions} preemptions was tried");
+        output.wrap(&mut text, "  ", &bound);
+    }
     if name == "proved" {
         let reserve = "every order of the calls that are seen was tried, up to those that make no difference; not seen: files \
                        mapped into memory, the order of two calls that one process makes at the same time";
@@ -210,7 +216,7 @@ fn json(args: &HuntArgs, program: &Path, report: &HuntReport) -> String {
         store: program.display().to_string(),
         commands: &args.commands,
         start: &args.start,
-        verdict: verdict(report).1,
+        verdict: verdict(args, report).1,
         property: violation.map(|violation| violation.wrong.property),
         detail: violation.map(|violation| violation.wrong.detail.as_str()),
         recording: violation.map(|_| args.record.display().to_string()),

@@ -46,6 +46,8 @@ fn a_lost_update_is_found_recorded_and_shown_again() {
     assert!(said.contains("✗ violated  put x ‖ put y"), "{said}");
     assert!(said.contains("renames root/new.x to root/names"), "{said}");
     assert!(said.contains("later commands answer as after no order"), "{said}");
+    let few = hunt(folder.path(), &["--start", "put base", "--preemptions-max", "1", "put x", "put y"]);
+    assert!(stdout(&few).contains("✗ violated  put x ‖ put y"), "{}{}", stdout(&few), stderr(&few));
     let again = hunt(folder.path(), &["--replay", "lockproof-hunt.json", "--times", "5"]);
     assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
     assert!(stdout(&again).ends_with("shown 5 times out of 5\n"), "{}", stdout(&again));
@@ -56,6 +58,7 @@ fn what_is_exhausted_is_proved_and_what_is_not_is_cut_or_sampled() {
     let folder = tempfile::tempdir().expect("a folder");
     for (arguments, verdict) in [
         (&["layers", "layers"][..], "proved"),
+        (&["--preemptions-max", "1", "layers", "layers"], "bounded"),
         (&["--executions-max", "1", "--start", "put base", "put x", "layers"], "cut"),
         (&["--executions-max", "3", "--strategy", "random", "--seed", "7", "layers", "layers"], "sampled"),
         (&["--executions-max", "3", "--strategy", "pct", "layers", "layers"], "sampled"),

@@ -1,10 +1,11 @@
 //! A program of the tests: it does what its arguments say, one after the other, and prints what came of its requests.
 //!
 //! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
-//! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `write
-//! FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`: starts another that does the words between the
-//! commas. `join`: waits for those. `sleep`: for ever. As a store it is given a directory with `--graph`, to work in, and is
-//! asked for its `layers` and the like, of which it has none, and to create and delete one, which it says that it has.
+//! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `status
+//! FILE TIMES`: asks for its status so often. `write FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`:
+//! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. As a store it is given
+//! a directory with `--graph`, to work in, and is asked for its `layers` and the like, of which it has none, and to create
+//! and delete one, which it says that it has.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -27,6 +28,12 @@ fn main() {
             "try" => request(&mut open, argument(), Mode::Exclusive, Request::Try),
             "close" => drop(open.remove(&argument())),
             "probe" => drop(file(&argument())),
+            "status" => {
+                let (name, times) = (argument(), argument());
+                for _ in 0..times.parse::<u64>().expect("a number of times") {
+                    let _ = std::fs::metadata(&name);
+                }
+            }
             "write" => drop(file(&argument())),
             "await" => {
                 let name = argument();

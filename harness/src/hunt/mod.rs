@@ -42,7 +42,7 @@ use faults::Explained;
 use outcome::{Observer, Outcome, orders};
 use recording::Recording;
 use step::Unit;
-use strategy::{Exhaustive, Pct, Progress, Random, Recorded, Strategy};
+use strategy::{Bounded, Exhaustive, Pct, Progress, Random, Recorded, Strategy};
 use workload::Workload;
 
 /// Where stores are quick, if it is there.
@@ -59,6 +59,11 @@ pub const PARTICIPANTS_MAX: usize = 5;
 pub enum Search {
     /// Every order that makes a difference.
     Exhaustive,
+    /// [`Bounded`]: every order with few preemptions.
+    Bounded {
+        /// How many at most.
+        preemptions: u32,
+    },
     /// [`Pct`], for violations that need so many orderings.
     Pct {
         /// How many.
@@ -306,6 +311,7 @@ pub fn hunt(
     let mut ground = Ground::new(harness, &options.program, workload, options.limits)?;
     let allowed = ground.allowed(workload)?;
     let mut exhaustive = Exhaustive::new();
+    let mut bounded = Bounded::new(if let Search::Bounded { preemptions } = options.search { preemptions } else { 0 });
     let mut random = Random::new(options.seed);
     let mut pct = Pct::new(options.seed, if let Search::Pct { depth } = options.search { depth } else { 1 });
     let mut outcomes: Vec<Outcome> = Vec::new();
@@ -322,6 +328,7 @@ pub fn hunt(
     loop {
         let strategy: &mut dyn Strategy = match options.search {
             Search::Exhaustive => &mut exhaustive,
+            Search::Bounded { .. } => &mut bounded,
             Search::Pct { .. } => &mut pct,
             Search::Random => &mut random,
         };
@@ -343,7 +350,9 @@ pub fn hunt(
             break;
         }
         if !is_left {
-            let exhausted = exhaustive.progress().exhausted && report.cut == exhaustive.progress().diverged;
+            let progress =
+                if options.search == Search::Exhaustive { exhaustive.progress() } else { bounded.progress() };
+            let exhausted = progress.exhausted && report.cut == progress.diverged;
             report.ended = if exhausted { Ended::Exhausted } else { Ended::Lost };
             break;
         }
@@ -356,7 +365,11 @@ pub fn hunt(
             break;
         }
     }
-    report.progress = (options.search == Search::Exhaustive).then(|| exhaustive.progress());
+    report.progress = match options.search {
+        Search::Exhaustive => Some(exhaustive.progress()),
+        Search::Bounded { .. } => Some(bounded.progress()),
+        Search::Pct { .. } | Search::Random => None,
+    };
     let explained = |outcome: &&Outcome| allowed.iter().any(|(_, allowed)| allowed == *outcome);
     report.outcomes = (outcomes.len(), outcomes.iter().filter(explained).count());
     report.lasted = began.elapsed();

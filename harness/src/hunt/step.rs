@@ -80,7 +80,7 @@ pub(super) enum LockStep {
 }
 
 /// Two accesses to one resource whose order matters.
-fn clash(one: Access, other: Access) -> bool {
+pub(super) fn clash(one: Access, other: Access) -> bool {
     use Access::{Change, Read, ReleaseExclusive, ReleaseShared};
     !matches!(
         (one, other),

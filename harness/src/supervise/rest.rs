@@ -3,6 +3,10 @@
 //! It rests when each of its threads is stopped before a call that waits for our answer, or sleeps in a call that somebody
 //! else has to finish. The kernel's word for a thread is `/proc/<process>/task/<thread>/syscall` (proc(5)): `running` also
 //! where it is only about to run, else the call that it sleeps in.
+//!
+//! A thread that was seen in nanosleep(2), and has made no call that we saw, is not looked at again before it makes one: in
+//! a Go program it is `sysmon` (runtime/proc.go), which wakes every 20 µs while another thread is in a call, and on a busy
+//! machine is nearly always about to run. Whatever a timer wakes may come at any moment, wherever it was last seen.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
@@ -39,38 +43,64 @@ enum Thread {
     Runs,
     Sleeps,
     Dozes,
+    /// Sleeps for a time of its own choice, with no condition (nanosleep(2)).
+    Ticks,
     Gone,
 }
 
 impl Session {
-    /// How a process is, at this moment.
+    /// How a process is, at this moment. One that rested before our answer does so until we give it, or it makes a call.
     pub fn rest(&mut self, pid: u32) -> Rest {
-        let asking: Vec<u32> = self.asking.values().copied().collect();
         let Some(process) = self.processes.get_mut(&pid) else { return Rest::Gone };
+        if process.rests {
+            return Rest::Asks;
+        }
+        if process.forks {
+            process.tasks = None;
+        }
+        let asking = &self.asking;
+        let asks_us = |thread: u32| asking.values().any(|asking| *asking == thread);
         let tasks = process.tasks.get_or_insert_with(|| tasks(pid));
-        let (mut asks, mut sleeps, mut left) = (false, false, Vec::with_capacity(tasks.len()));
-        let mut runs = tasks.is_empty();
-        for task in tasks.drain(..) {
-            if asking.contains(&task.thread) {
+        if tasks.is_empty() {
+            return Rest::Runs;
+        }
+        let (mut asks, mut sleeps, mut at) = (false, false, 0);
+        while let Some(task) = tasks.get(at) {
+            if asks_us(task.thread) {
                 asks = true;
-            } else {
+            } else if !process.ticking.contains(&task.thread) {
                 match task.look(pid) {
-                    Thread::Runs => runs = true,
+                    Thread::Ticks => drop(process.ticking.insert(task.thread)),
+                    Thread::Runs => {
+                        // It is looked at first the next time.
+                        tasks.swap(0, at);
+                        return Rest::Runs;
+                    }
                     Thread::Sleeps => sleeps = true,
                     Thread::Dozes => {}
-                    Thread::Gone => continue,
+                    Thread::Gone => {
+                        tasks.swap_remove(at);
+                        continue;
+                    }
                 }
             }
-            left.push(task);
+            at += 1;
         }
-        *tasks = left;
-        match (runs, asks, sleeps) {
-            (true, ..) => Rest::Runs,
-            (false, true, _) => Rest::Asks,
+        if process.forks {
+            // Nobody runs, so the new one is there, but perhaps was not when they were listed.
+            process.forks = false;
+            process.tasks = None;
+            return Rest::Runs;
+        }
+        match (asks, sleeps) {
+            (true, _) => {
+                process.rests = true;
+                Rest::Asks
+            }
             // A child that has made no call yet is on its way to one.
-            (false, false, true) if self.meets_children(pid) => Rest::Runs,
-            (false, false, true) => Rest::Sleeps,
-            (false, false, false) => Rest::Dozes,
+            (false, true) if self.meets_children(pid) => Rest::Runs,
+            (false, true) => Rest::Sleeps,
+            (false, false) => Rest::Dozes,
         }
     }
 
@@ -123,11 +153,10 @@ impl Task {
                     _ => Thread::Runs,
                 }
             }
+            libc::SYS_nanosleep | libc::SYS_clock_nanosleep => Thread::Ticks,
             libc::SYS_futex
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
-            | libc::SYS_nanosleep
-            | libc::SYS_clock_nanosleep
             | libc::SYS_ppoll
             | libc::SYS_pselect6
             | libc::SYS_rt_sigtimedwait

@@ -265,100 +265,25 @@ impl Strategy for Exhaustive {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use lockproof_model::op::Mode;
 
+    use super::super::toy::Toy::{Lock, Read, Unlock, Write};
+    use super::super::toy::{Toy, World, random_programs, run};
     use super::*;
-    use crate::supervise::event::{Action, FileId, FileRef, LockKind, Range, ReleasedBy, Wanted};
 
-    /// What a unit of a toy system does.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Toy {
-        Read(char),
-        Write(char),
-        Lock(char, Mode),
-        Unlock(char),
-    }
-    use Toy::{Lock, Read, Unlock, Write};
-
-    fn file(name: char) -> FileRef {
-        FileRef { id: Some(FileId { device: 0, inode: u64::from(u32::from(name)) }), path: format!("/{name}").into() }
-    }
-
-    fn step(unit: usize, toy: Toy, held: Option<Mode>) -> Step {
-        let (kind, range) = (LockKind::Posix, Range::ALL);
-        let action = match toy {
-            Read(name) => Action::Read { file: file(name), offset: None, bytes: 1, content: None },
-            Write(name) => Action::Write { file: file(name), offset: None, bytes: 1, content: None },
-            Lock(name, mode) => Action::Lock(Wanted { file: file(name), kind, mode, range, waits: true }),
-            Unlock(name) => Action::Release { file: file(name), kind, range, by: ReleasedBy::Close },
-        };
-        Step::of(Unit { participant: unit, process: 0 }, Path::new("/"), &[(action, held)])
-    }
-
-    /// Units on their way.
-    #[derive(Clone)]
-    struct World<'p> {
-        programs: &'p [Vec<Toy>],
-        at: Vec<usize>,
-        held: Vec<(usize, char, Mode)>,
-        /// What each variable holds, and what each unit has read.
-        memory: BTreeMap<char, usize>,
-        read: Vec<Vec<usize>>,
-        taken: Vec<(usize, usize)>,
-    }
-
-    impl<'p> World<'p> {
-        fn new(programs: &'p [Vec<Toy>]) -> Self {
-            let units = programs.len();
-            let (at, read) = (vec![0; units], vec![Vec::new(); units]);
-            Self { programs, at, held: Vec::new(), memory: BTreeMap::new(), read, taken: Vec::new() }
+    /// All orders, one by one: what came of each, and each in the form that all equivalent ones have in common.
+    fn all(world: &World<'_>, ends: &mut BTreeSet<String>, traces: &mut Traces, steps: &mut Vec<Step>) {
+        let enabled = world.enabled();
+        if enabled.is_empty() {
+            ends.insert(world.end());
+            traces.insert(normal_form(steps, &world.taken));
         }
-
-        fn enabled(&self) -> Vec<usize> {
-            let is_possible = |unit: &usize| match self.programs[*unit].get(self.at[*unit]) {
-                None => false,
-                Some(Lock(name, mode)) => {
-                    !self.held.iter().any(|(other, held, its)| other != unit && held == name && its.conflicts(*mode))
-                }
-                Some(_) => true,
-            };
-            (0..self.programs.len()).filter(is_possible).collect()
-        }
-
-        fn next(&self, unit: usize) -> Step {
-            let toy = self.programs[unit][self.at[unit]];
-            let mode =
-                |name| self.held.iter().find(|(holder, held, _)| *holder == unit && *held == name).map(|held| held.2);
-            step(unit, toy, if let Unlock(name) = toy { mode(name) } else { None })
-        }
-
-        fn take(&mut self, unit: usize) {
-            match self.programs[unit][self.at[unit]] {
-                Read(name) => self.read[unit].push(self.memory.get(&name).copied().unwrap_or(0)),
-                Write(name) => drop(self.memory.insert(name, 100 * (unit + 1) + self.at[unit])),
-                Lock(name, mode) => self.held.push((unit, name, mode)),
-                Unlock(name) => self.held.retain(|(holder, held, _)| (*holder, *held) != (unit, name)),
-            }
-            self.taken.push((unit, self.at[unit]));
-            self.at[unit] += 1;
-        }
-
-        /// All orders, one by one: what came of each, and each in the form that all equivalent ones have in common.
-        fn all(&self, ends: &mut BTreeSet<String>, traces: &mut Traces, steps: &mut Vec<Step>) {
-            let enabled = self.enabled();
-            if enabled.is_empty() {
-                ends.insert(format!("{:?} {:?} {:?}", self.memory, self.read, self.at));
-                traces.insert(normal_form(steps, &self.taken));
-            }
-            for unit in enabled {
-                let mut next = self.clone();
-                steps.push(self.next(unit));
-                next.take(unit);
-                next.all(ends, traces, steps);
-                steps.pop();
-            }
+        for unit in enabled {
+            let mut next = world.clone();
+            steps.push(world.next(unit));
+            next.take(unit);
+            all(&next, ends, traces, steps);
+            steps.pop();
         }
     }
 
@@ -382,42 +307,20 @@ mod tests {
     /// What the search finds, and how many executions came to an end and how many were given up.
     fn search(programs: &[Vec<Toy>]) -> (BTreeSet<String>, Traces, Progress) {
         let (mut ends, mut traces, mut strategy) = (BTreeSet::new(), BTreeSet::new(), Exhaustive::new());
-        loop {
-            let (mut world, mut steps) = (World::new(programs), Vec::new());
-            let end = loop {
-                let enabled = world.enabled();
-                if enabled.is_empty() {
-                    break if world.at.iter().zip(programs).all(|(at, program)| *at == program.len()) {
-                        End::Done
-                    } else {
-                        End::Stuck(Vec::new())
-                    };
-                }
-                let possible: Vec<Step> = enabled.iter().map(|unit| world.next(*unit)).collect();
-                match strategy.choose(&possible).unwrap() {
-                    Some(chosen) => {
-                        steps.push(possible[chosen].clone());
-                        world.take(enabled[chosen]);
-                    }
-                    None => break End::Abandoned,
-                }
-            };
-            if end != End::Abandoned {
-                ends.insert(format!("{:?} {:?} {:?}", world.memory, world.read, world.at));
-                traces.insert(normal_form(&steps, &world.taken));
+        let note = |world: &World<'_>, steps: &[Step], end: &End| {
+            if *end != End::Abandoned {
+                ends.insert(world.end());
+                traces.insert(normal_form(steps, &world.taken));
             }
-            let stuck = (0..programs.len()).filter(|unit| world.at[*unit] < programs[*unit].len());
-            let blocked = if end == End::Abandoned { Vec::new() } else { stuck.map(|unit| world.next(unit)).collect() };
-            let execution = Execution { steps, events: Vec::new(), said: Vec::new(), end, blocked };
-            if !strategy.learn(&execution) {
-                return (ends, traces, strategy.progress());
-            }
-        }
+        };
+        let mut note = note;
+        while run(programs, &mut strategy, &mut note) {}
+        (ends, traces, strategy.progress())
     }
 
     fn agree(programs: &[Vec<Toy>]) -> (u64, u64) {
         let (mut ends, mut traces) = (BTreeSet::new(), BTreeSet::new());
-        World::new(programs).all(&mut ends, &mut traces, &mut Vec::new());
+        all(&World::new(programs), &mut ends, &mut traces, &mut Vec::new());
         let (found, seen, progress) = search(programs);
         assert!(progress.exhausted);
         assert_eq!(found, ends, "{programs:?}");
@@ -467,47 +370,11 @@ mod tests {
         assert_eq!(complete, 3);
     }
 
-    /// Small programs drawn at random, of locks that may be nested in any order; the seed is that of the round.
     #[test]
     fn random_programs_agree_with_every_order() {
-        use rand::rngs::StdRng;
-        use rand::{RngExt as _, SeedableRng as _};
-        const STEPS_MAX: usize = 10;
-        let mut tried = 0;
-        for seed in 0..600 {
-            let mut draws = StdRng::seed_from_u64(seed);
-            let units = draws.random_range(2..=3);
-            let programs: Vec<Vec<Toy>> = (0..units).map(|_| program(&mut draws)).collect();
-            if programs.iter().map(Vec::len).sum::<usize>() <= STEPS_MAX {
-                println!("seed {seed}: {programs:?}");
-                agree(&programs);
-                tried += 1;
-            }
-        }
-        assert!(tried > 200, "{tried}");
-
-        fn program(draws: &mut StdRng) -> Vec<Toy> {
-            let mut program = Vec::new();
-            let mut held = Vec::new();
-            for _ in 0..draws.random_range(1..=3) {
-                let name = if draws.random_bool(0.5) { 'x' } else { 'y' };
-                let lock = if draws.random_bool(0.5) { 'l' } else { 'm' };
-                match draws.random_range(0..4) {
-                    0 => program.push(Read(name)),
-                    1 => program.push(Write(name)),
-                    _ if held.contains(&lock) => {
-                        held.retain(|held| *held != lock);
-                        program.push(Unlock(lock));
-                    }
-                    _ => {
-                        held.push(lock);
-                        let mode = if draws.random_bool(0.5) { Mode::Shared } else { Mode::Exclusive };
-                        program.push(Lock(lock, mode));
-                    }
-                }
-            }
-            program.extend(held.into_iter().map(Unlock));
-            program
+        for (seed, programs) in random_programs() {
+            println!("seed {seed}: {programs:?}");
+            agree(&programs);
         }
     }
 }

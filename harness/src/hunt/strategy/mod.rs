@@ -1,10 +1,14 @@
 //! Who goes next.
 
+mod bounded;
 mod exhaustive;
 mod pct;
 mod random;
 mod recorded;
+#[cfg(test)]
+mod toy;
 
+pub use bounded::Bounded;
 pub use exhaustive::{Exhaustive, Progress};
 pub use pct::Pct;
 pub use random::Random;

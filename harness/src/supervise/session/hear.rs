@@ -1,5 +1,6 @@
 //! What the kernel and the launcher say, taken in: calls, ends, programs that were started.
 
+use std::collections::HashSet;
 use std::fs;
 
 use super::super::decode::{Caller, Decoder, Meaning};
@@ -21,6 +22,10 @@ impl Session {
         let Some(process) = self.process_of(call.thread) else {
             return self.answer(call.id, Answer::Continue).map(drop);
         };
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.rests = false;
+            process.ticking.remove(&call.thread);
+        }
         // It makes a call, so the last one has run.
         if self.dropping.remove(&call.thread) {
             self.locks.left(process);
@@ -60,7 +65,7 @@ impl Session {
             Meaning::Nothing => return self.answer(call.id, Answer::Continue).map(drop),
             Meaning::Fork => {
                 if let Some(process) = self.processes.get_mut(&process) {
-                    process.tasks = None;
+                    process.forks = true;
                 }
                 return self.answer(call.id, Answer::Continue).map(drop);
             }
@@ -166,7 +171,18 @@ impl Session {
         let held = process::hold(pid).ok()?;
         let elsewhere = self.processes.get(&parent).is_some_and(|parent| parent.elsewhere);
         let unclaimed = parent == self.launcher.pid() && self.ordered > 0;
-        let process = Process { held, parent, elsewhere, number: None, unclaimed, executed: false, tasks: None };
+        let process = Process {
+            held,
+            parent,
+            elsewhere,
+            number: None,
+            unclaimed,
+            executed: false,
+            forks: true,
+            tasks: None,
+            ticking: HashSet::new(),
+            rests: false,
+        };
         self.processes.insert(pid, process);
         self.threads.insert(pid, pid);
         Some(pid)

@@ -118,8 +118,14 @@ pub(super) struct Process {
     /// Whether it is the launcher's child, of which the launcher has not spoken yet.
     unclaimed: bool,
     executed: bool,
+    /// Whether it was let go on to make a new thread, and has not been seen to rest since.
+    pub(super) forks: bool,
     /// Its threads, until it makes a new one.
     pub(super) tasks: Option<Vec<Task>>,
+    /// Threads that wake from time to time, and have made no call.
+    pub(super) ticking: HashSet<u32>,
+    /// Whether it was seen to wait for our answer and for nothing else, and has got none since.
+    pub(super) rests: bool,
 }
 
 /// Programs under supervision.
@@ -258,7 +264,10 @@ impl Session {
     }
 
     fn answer(&mut self, id: u64, answer: Answer) -> Result<bool, HarnessError> {
-        self.asking.remove(&id);
+        let process = self.asking.remove(&id).and_then(|thread| self.threads.get(&thread));
+        if let Some(process) = process.and_then(|pid| self.processes.get_mut(pid)) {
+            process.rests = false;
+        }
         seccomp::answer(self.launcher.listener(), id, answer).map_err(HarnessError::io("answer", "a call"))
     }
 
@@ -276,7 +285,8 @@ impl Session {
     /// # Errors
     /// What the kernel says.
     pub fn kill(&mut self, pid: u32) -> Result<(), HarnessError> {
-        let Some(process) = self.processes.get(&pid) else { return Ok(()) };
+        let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
+        process.rests = false;
         process::kill(&process.held).map_err(HarnessError::io("kill", format!("process {pid}")))
     }
 
