@@ -159,7 +159,7 @@ fn in_release_1_43_a_crash_is_survived_and_an_interrupted_open_of_a_lock_file_is
         assert_eq!((broken.fault, broken.wrong.property), (errors[0], "no-deadlock"), "{broken:?}");
         assert!(broken.step.starts_with("opens ") && broken.step.ends_with(".lock"), "{broken:?}");
     }
-    let again = replay(&harness(), &program, &failed.broken[0].recording, 3, LIMITS).unwrap();
+    let again = replay(&harness(), &[program], &failed.broken[0].recording, 3, LIMITS).unwrap();
     assert!(again.found.iter().all(|wrong| wrong.as_ref().is_some_and(|wrong| wrong.property == "no-deadlock")));
 }
 

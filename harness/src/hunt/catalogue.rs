@@ -191,9 +191,11 @@ impl Catalogue {
             }
         }
         let all = WRITERS.iter().chain(&READERS);
-        let tried: BTreeSet<String> = all.filter_map(|(_, command)| Workload::words(command).into_iter().next()).collect();
+        let tried: BTreeSet<String> =
+            all.filter_map(|(_, command)| Workload::words(command).into_iter().next()).collect();
         for command in known.difference(&tried) {
-            let why = LEFT_OUT.iter().find(|(left, _)| left == command).map_or("is not in the catalogue", |(_, why)| *why);
+            let why =
+                LEFT_OUT.iter().find(|(left, _)| left == command).map_or("is not in the catalogue", |(_, why)| *why);
             catalogue.left_out.push((command.clone(), why));
         }
         catalogue

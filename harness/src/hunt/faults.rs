@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Wrong;
 use super::execution::{End, Execution, Limits};
 use super::fault::Fault;
 use super::ground::Ground;
@@ -17,7 +18,6 @@ use super::recording::Recording;
 use super::step::Step;
 use super::strategy::Strategy;
 use super::workload::Workload;
-use super::Wrong;
 use crate::Harness;
 use crate::error::HarnessError;
 

@@ -148,7 +148,8 @@ impl Ground {
                 if !end.store.is_ok_and(|store| model.explains(&outcome.said, &store, &precedence)) {
                     let names: Vec<String> = order.iter().map(|participant| Workload::name(*participant)).collect();
                     let order = names.join(" then ");
-                    specification = Err(format!("the model says something else of {order}, with nothing at the same time"));
+                    specification =
+                        Err(format!("the model says something else of {order}, with nothing at the same time"));
                 }
             }
             allowed.push((order, outcome));
@@ -231,12 +232,7 @@ impl Ground {
     }
 }
 
-fn judge(
-    outcome: &Outcome,
-    remains: Remains,
-    expected: &Expected,
-    execution: &Execution,
-) -> Option<Wrong> {
+fn judge(outcome: &Outcome, remains: Remains, expected: &Expected, execution: &Execution) -> Option<Wrong> {
     let precedence = precedence(execution);
     if let Some(problem) = remains.not_whole.iter().find(|problem| !expected.not_whole.contains(*problem)) {
         return Some(Wrong { property: "whole", detail: format!("{problem}; no order of the commands leaves it so") });
@@ -260,7 +256,8 @@ fn judge(
 fn precedence(execution: &Execution) -> Precedence {
     let of = |participant: usize| move |step: &Step| step.unit.participant == participant;
     let number = execution.said.len();
-    let pairs = (0..number).flat_map(|one| (0..number).map(move |other| (one, other))).filter(|(one, other)| one != other);
+    let pairs =
+        (0..number).flat_map(|one| (0..number).map(move |other| (one, other))).filter(|(one, other)| one != other);
     let is_before = |(one, other): &(usize, usize)| {
         let last = execution.steps.iter().rposition(of(*one));
         let first = execution.steps.iter().position(of(*other));

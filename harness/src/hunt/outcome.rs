@@ -185,7 +185,8 @@ impl Outcome {
         execution: &Execution,
     ) -> Option<String> {
         let place = |order: &[usize], of: usize| order.iter().position(|participant| *participant == of);
-        let respects = |order: &[usize]| precedence.iter().all(|(one, other)| place(order, *one) < place(order, *other));
+        let respects =
+            |order: &[usize]| precedence.iter().all(|(one, other)| place(order, *one) < place(order, *other));
         if allowed.iter().any(|(order, outcome)| respects(order) && outcome == self) {
             return None;
         }

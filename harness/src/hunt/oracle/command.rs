@@ -252,9 +252,8 @@ fn listed_layers() -> Vec<Section> {
     });
     let images: Section = Box::new(|store, memory| {
         let all = store.images.iter();
-        memory.listed.1 = all
-            .map(|(id, image)| (id.clone(), image.layer.clone(), image.names.iter().cloned().collect()))
-            .collect();
+        memory.listed.1 =
+            all.map(|(id, image)| (id.clone(), image.layer.clone(), image.names.iter().cloned().collect())).collect();
         Ok(())
     });
     let containers: Section = Box::new(|store, memory| {
@@ -297,9 +296,13 @@ fn data(act: &str, kind: Kind, what: &str, key: Option<&str>) -> Option<Vec<Sect
             memory.lines = data_of(store, kind, &id);
             Ok(())
         }),
-        ("get", Some(key)) => Box::new(move |store, memory| {
-            if data_of(store, kind, &id(memory)).contains(&key) { Ok(()) } else { Err(Fails) }
-        }),
+        ("get", Some(key)) => {
+            Box::new(
+                move |store, memory| {
+                    if data_of(store, kind, &id(memory)).contains(&key) { Ok(()) } else { Err(Fails) }
+                },
+            )
+        }
         ("set", Some(key)) => Box::new(move |store, memory| section::set_data(store, kind, &id(memory), &key)),
         _ => return None,
     };

@@ -30,9 +30,8 @@ impl Specification {
     /// # Errors
     /// The command that the model does not know.
     pub fn new(start: Store, commands: &[Vec<String>], adds_at_once: impl Fn(usize) -> bool) -> Result<Self, String> {
-        let command = |(at, words): (usize, &Vec<String>)| {
-            Command::of(words, adds_at_once(at)).ok_or_else(|| words.join(" "))
-        };
+        let command =
+            |(at, words): (usize, &Vec<String>)| Command::of(words, adds_at_once(at)).ok_or_else(|| words.join(" "));
         Ok(Self { commands: commands.iter().enumerate().map(command).collect::<Result<_, _>>()?, start })
     }
 

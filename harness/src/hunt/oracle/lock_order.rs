@@ -48,8 +48,7 @@ impl LockOrder {
                     for (at, one) in locks.iter().enumerate().filter(|(_, one)| one.0 != lock.0) {
                         let beside = locks.iter().enumerate().filter(|(other, _)| *other != at);
                         let beside = beside.map(|(_, lock)| lock.clone()).collect();
-                        let edge =
-                            Edge { participant: *participant, held: one.clone(), wanted: lock.clone(), beside };
+                        let edge = Edge { participant: *participant, held: one.clone(), wanted: lock.clone(), beside };
                         self.edges.insert(edge);
                     }
                     if *fate == Fate::Granted {

@@ -47,9 +47,9 @@ pub(super) type Section = Box<dyn Fn(&mut Store, &mut Memory) -> Result>;
 pub(super) fn lookup(store: &Store, kind: Kind, what: &str) -> Option<String> {
     macro_rules! find {
         ($all:expr) => {
-            $all.contains_key(what).then(|| what.to_owned()).or_else(|| {
-                $all.iter().find(|(_, thing)| thing.names.contains(what)).map(|(id, _)| id.clone())
-            })
+            $all.contains_key(what)
+                .then(|| what.to_owned())
+                .or_else(|| $all.iter().find(|(_, thing)| thing.names.contains(what)).map(|(id, _)| id.clone()))
         };
     }
     match kind {
@@ -74,7 +74,9 @@ pub(super) fn find(what: &str, then: impl Fn(&mut Store, &mut Memory, Kind, &str
     let section = |kind: Kind| -> Section {
         let (what, then) = (what.to_owned(), then.clone());
         Box::new(move |store, memory| {
-            if memory.found.is_none() && let Some(id) = lookup(store, kind, &what) {
+            if memory.found.is_none()
+                && let Some(id) = lookup(store, kind, &what)
+            {
                 then(store, memory, kind, &id);
                 memory.found = Some((kind, id));
             }

@@ -214,8 +214,7 @@ pub fn not_whole(store: &Path) -> Vec<String> {
         layers.extend(read.into_iter().map(|record| record.id));
     }
     let entries = fs::read_dir(store.join("root/vfs/dir")).into_iter().flatten().flatten();
-    let directories: BTreeSet<String> =
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let directories: BTreeSet<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     found.extend(layers.difference(&directories).map(|id| format!("layer {} has no directory", steady(id))));
     found.extend(directories.difference(&layers).map(|id| format!("directory {} has no layer", steady(id))));
     found.sort();
