@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockproof_harness::hunt::catalogue::From;
 use lockproof_harness::hunt::fault::Fault;
 use lockproof_model::mutation::{Mutation, MutationError, Operator};
 use lockproof_model::property::Property;
@@ -94,12 +95,18 @@ Examples:
   lockproof hunt --start 'create-layer -i base' 'delete-layer base' 'create-layer -i a base'
   lockproof hunt --store 1.57.2 --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b' layers
   lockproof hunt --crash --fail ENOSPC,EIO 'create-layer -i a'
+  lockproof hunt --pairs --store 1.57.2 --for 10m      every command against every other
+  lockproof hunt --store all 'create-layer -i a' layers
   lockproof hunt --replay lockproof-hunt.json --times 20
 
-Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if no
-order of the commands, one after the other, gives what came of it (serial); if a document is replaced without its exclusive
-lock (exclusive); if processes wait for ever (no-deadlock).
-Exit status: 0 none was found, 1 one was, or the search was lost or cut; 2 wrong use.";
+Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if the
+answers and the store at the end are explained by no order of the commands that respects real time: by no order of their
+atomic sections (linearizable), or only by those, so that a command is not one (atomic); serial, where a command is not
+modelled. So it is if something half-made is left (whole); if later commands fail (later); if a document is replaced without
+its exclusive lock (exclusive) or without a stamp (stamped); if processes wait for ever (no-deadlock), or locks are taken in
+two orders (lock-order). What known.toml or --baseline lists is counted, and fails nothing.
+Exit status: 0 nothing new was found, 1 something was, or the search was lost or cut (of --pairs: only if something was); 2
+wrong use.";
 
 const DOCTOR: &str = "\
 Examples:
@@ -213,6 +220,12 @@ fn property(name: &str) -> Result<Property, lockproof_model::property::UnknownPr
 fn properties() -> impl clap::builder::TypedValueParser<Value = Property> {
     use clap::builder::TypedValueParser as _;
     PossibleValuesParser::new(Property::ALL.map(Property::name)).try_map(|name| property(&name))
+}
+
+fn from() -> impl clap::builder::TypedValueParser<Value = From> {
+    use clap::builder::TypedValueParser as _;
+    let find = |name: String| From::ALL.into_iter().find(|from| from.name() == name).ok_or("no store to begin with");
+    PossibleValuesParser::new(From::ALL.map(From::name)).try_map(find)
 }
 
 fn fault() -> impl clap::builder::TypedValueParser<Value = Fault> {
@@ -456,14 +469,30 @@ pub(crate) enum StrategyName {
 #[derive(Args, Debug)]
 pub(crate) struct HuntArgs {
     /// Commands of the store that are started at once, each with its options as one argument: 'create-layer -i a'.
-    #[arg(value_name = "COMMAND", required_unless_present = "replay")]
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["replay", "pairs"])]
     pub(crate) commands: Vec<String>,
-    /// A command that is run before, to make the store; may be repeated.
+    /// Every command of the store that takes a lock against every other, from a few stores to begin with.
+    #[arg(long, conflicts_with_all = ["commands", "start", "crash", "fail", "replay"])]
+    pub(crate) pairs: bool,
+    /// Of `--pairs`: only from these stores to begin with.
+    #[arg(long, value_name = "STORE,…", value_delimiter = ',', requires = "pairs", value_parser = from())]
+    pub(crate) from: Vec<From>,
+    /// Of `--pairs`: so many triples, drawn at random by --seed, too.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "pairs")]
+    pub(crate) triples: usize,
+    /// Of `--pairs`: after how long all ends, for each release. What one does not need, the others get.
+    #[arg(long = "for", value_name = "TIME", requires = "pairs", value_parser = units::duration, default_value = "10m")]
+    pub(crate) duration: Duration,
+    /// What is known already, and no reason to fail: a file like known.toml, which `--pairs` uses if none is named.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["crash", "fail", "replay"])]
+    pub(crate) baseline: Option<PathBuf>,
+    /// A command that is run before, to make the store; may be repeated. `kill-before 2 layers.json COMMAND…` kills it before
+    /// it gives a file that name for the second time.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) start: Vec<String>,
     /// The `containers-storage`: a file, or a release that scripts/fetch-releases.sh has fetched; without it, the one that is
-    /// installed.
-    #[arg(long, value_name = "FILE|RELEASE")]
+    /// installed. `1.24.8,1.43.0`: the first command by the first, all others by the second. `all`: each release in turn.
+    #[arg(long, value_name = "FILE|RELEASE|all")]
     pub(crate) store: Option<String>,
     /// How interleavings are chosen.
     #[arg(long, value_enum, default_value_t)]

@@ -105,6 +105,17 @@ pub(crate) enum CliError {
         /// Where releases are looked for.
         place: String,
     },
+    /// A list of what is known that cannot be read.
+    #[error("failed to read what is known from {path}: {problem}")]
+    #[diagnostic(help(
+        "known.toml of lockproof is an example, harness/src/hunt/baseline.rs says what the fields mean"
+    ))]
+    Baseline {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A recording that cannot be read.
     #[error("failed to read the recording {path}: {problem}")]
     Recording {
@@ -164,6 +175,7 @@ impl CliError {
             | CliError::OptionOfEngine { .. }
             | CliError::OptionOfStrategy { .. }
             | CliError::UnknownStore { .. }
+            | CliError::Baseline { .. }
             | CliError::Recording { .. }
             | CliError::Supervise(_)
             | CliError::Create { .. }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
-use crate::hunt::{LIMITS, again, supervised};
+use crate::hunt::{LIMITS, Store, again, supervised, workload};
 use crate::output::Output;
 use crate::units;
 
@@ -28,12 +28,11 @@ struct Way<'a> {
 }
 
 /// Returns whether nothing broke and every event had its turn.
-pub(crate) fn run(args: &HuntArgs, harness: &Harness, program: &Path, output: &Output) -> Result<bool, CliError> {
-    let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
-    let workload = Workload { start: words(&args.start), commands: words(&args.commands) };
+pub(crate) fn run(args: &HuntArgs, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
+    let workload = workload(args);
     let crash = args.crash.then_some(Fault::Crash);
     let options = FaultOptions {
-        program: program.to_path_buf(),
+        programs: store.programs.clone(),
         faults: crash.into_iter().chain(args.fail.iter().copied()).collect(),
         time: args.time_max,
         limits: LIMITS,
@@ -55,8 +54,8 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, program: &Path, output: &O
             .map_err(|source| CliError::Create { path: way.record.display().to_string(), source })?;
     }
     output.print(&match args.format {
-        Format::Table => table(args, program, &report, &ways, output),
-        Format::Json => json(args, program, &report, &ways),
+        Format::Table => table(args, store, &report, &ways, output),
+        Format::Json => json(args, store, &report, &ways),
     })?;
     Ok(verdict(&report).1 == "proved")
 }
@@ -94,7 +93,7 @@ fn verdict(report: &FaultReport) -> (&'static str, &'static str) {
     }
 }
 
-fn table(args: &HuntArgs, program: &Path, report: &FaultReport, ways: &[Way<'_>], output: &Output) -> String {
+fn table(args: &HuntArgs, store: &Store, report: &FaultReport, ways: &[Way<'_>], output: &Output) -> String {
     let mut text = String::new();
     for way in ways {
         let Broken { participant, event, step, fault, wrong, .. } = way.first;
@@ -111,7 +110,7 @@ fn table(args: &HuntArgs, program: &Path, report: &FaultReport, ways: &[Way<'_>]
     let (mark, name) = verdict(report);
     let faults: Vec<String> = report.tried.keys().map(Fault::to_string).collect();
     let commands = args.commands.join(" ‖ ");
-    let _ = writeln!(text, "{mark} {name}  {commands}, {}  ({})", faults.join(", "), program.display());
+    let _ = writeln!(text, "{mark} {name}  {commands}, {}  ({})", faults.join(", "), store.name);
     let events: Vec<String> = (report.events.iter().enumerate())
         .map(|(at, events)| format!("{events} events of {}", Workload::name(at)))
         .collect();
@@ -167,7 +166,7 @@ struct JsonBroken<'a> {
     recording: String,
 }
 
-fn json<'a>(args: &'a HuntArgs, program: &Path, report: &'a FaultReport, ways: &[Way<'a>]) -> String {
+fn json<'a>(args: &'a HuntArgs, store: &Store, report: &'a FaultReport, ways: &[Way<'a>]) -> String {
     let broken = |way: &Way<'a>| JsonBroken {
         participant: way.first.participant,
         event: way.first.event + 1,
@@ -180,7 +179,7 @@ fn json<'a>(args: &'a HuntArgs, program: &Path, report: &'a FaultReport, ways: &
     };
     let json = Json {
         version: 1,
-        store: program.display().to_string(),
+        store: store.name.clone(),
         commands: &args.commands,
         start: &args.start,
         verdict: verdict(report).1,

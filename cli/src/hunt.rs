@@ -1,13 +1,16 @@
 //! `hunt`: the real store against itself, one interleaving after the other.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
 use lockproof_harness::HarnessError;
+use lockproof_harness::hunt::baseline::Baseline;
 use lockproof_harness::hunt::execution::{Execution, Limits};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
@@ -18,11 +21,15 @@ use crate::args::{Format, HuntArgs, StrategyName};
 use crate::beside::installed;
 use crate::error::CliError;
 use crate::faults;
+use crate::hunt_pairs;
 use crate::output::Output;
 use crate::units;
 
 /// Where `scripts/fetch-releases.sh` puts releases.
 const RELEASES: &str = "target/releases";
+
+/// What is known of the releases.
+const KNOWN: &str = include_str!("../../known.toml");
 
 /// What bounds each execution: commands of a store take some hundred steps, and milliseconds.
 pub(crate) const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(60) };
@@ -32,28 +39,20 @@ const DRAWN_EVERY: u64 = 16;
 
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let harness = Harness::current().map_err(supervised)?;
-    let program = store(args.store.as_deref())?;
+    let stores = stores(args.store.as_deref())?;
+    if args.pairs || stores.len() > 1 {
+        return hunt_pairs::run(args, &harness, &stores, output);
+    }
+    let Some(store) = stores.first() else { return Err(CliError::NoStore) };
     if let Some(path) = &args.replay {
-        return replay(args, path, &harness, &program, output);
+        return replay(args, path, &harness, store, output);
     }
     if args.crash || !args.fail.is_empty() {
-        return faults::run(args, &harness, &program, output);
+        return faults::run(args, &harness, store, output);
     }
-    let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
-    let workload = Workload { start: words(&args.start), commands: words(&args.commands) };
-    let options = HuntOptions {
-        program: program.clone(),
-        search: match (args.preemptions_max, args.strategy) {
-            (Some(preemptions), _) => Search::Bounded { preemptions },
-            (None, StrategyName::Exhaustive) => Search::Exhaustive,
-            (None, StrategyName::Pct) => Search::Pct { depth: args.depth },
-            (None, StrategyName::Random) => Search::Random,
-        },
-        seed: args.seed,
-        executions: args.executions_max,
-        time: args.time_max,
-        limits: LIMITS,
-    };
+    let workload = workload(args);
+    let baseline = baseline(args, false)?;
+    let options = options(args, store, baseline);
     let draws = io::stderr().is_terminal();
     let report = hunt::hunt(&harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {
@@ -70,31 +69,118 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
             .map_err(|source| CliError::Create { path: args.record.display().to_string(), source })?;
     }
     output.print(&match args.format {
-        Format::Table => table(args, &program, &report, output),
-        Format::Json => json(args, &program, &report),
+        Format::Table => table(args, store, &report, output),
+        Format::Json => json(args, store, &report),
     })?;
     // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
     Ok(!matches!(verdict(args, &report).1, "violated" | "cut"))
+}
+
+/// What was asked for on the command line.
+pub(crate) fn workload(args: &HuntArgs) -> Workload {
+    let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
+    Workload { start: words(&args.start), commands: words(&args.commands) }
+}
+
+/// How each workload is hunted.
+pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> HuntOptions {
+    HuntOptions {
+        programs: store.programs.clone(),
+        releases: store.releases.clone(),
+        baseline,
+        search: match (args.preemptions_max, args.strategy) {
+            (Some(preemptions), _) => Search::Bounded { preemptions },
+            (None, StrategyName::Exhaustive) => Search::Exhaustive,
+            (None, StrategyName::Pct) => Search::Pct { depth: args.depth },
+            (None, StrategyName::Random) => Search::Random,
+        },
+        seed: args.seed,
+        executions: args.executions_max,
+        time: args.time_max,
+        limits: LIMITS,
+        simplify: args.time_max,
+    }
+}
+
+/// What is known: what a file says; else, of generated workloads, what we know.
+pub(crate) fn baseline(args: &HuntArgs, is_generated: bool) -> Result<Baseline, CliError> {
+    let (path, text) = match &args.baseline {
+        Some(path) => (path.display().to_string(), fs::read_to_string(path).map_err(|error| error.to_string())),
+        None if is_generated => ("known.toml".to_owned(), Ok(KNOWN.to_owned())),
+        None => return Ok(Baseline::default()),
+    };
+    text.and_then(|text| Baseline::read(&text)).map_err(|problem| CliError::Baseline { path, problem })
+}
+
+/// A build of the store, or several on one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    /// As it is named.
+    pub(crate) name: String,
+    /// The program of each command; the last is that of all further ones.
+    pub(crate) programs: Vec<PathBuf>,
+    /// What they are called.
+    pub(crate) releases: Vec<String>,
 }
 
 pub(crate) fn supervised(error: HarnessError) -> CliError {
     CliError::Supervise(Box::new(error))
 }
 
-/// The program that was named, or the one that is installed.
-fn store(named: Option<&str>) -> Result<PathBuf, CliError> {
-    let Some(named) = named else { return installed().ok_or(CliError::NoStore) };
-    let release = Path::new(RELEASES).join(named).join("containers-storage");
-    let found = [PathBuf::from(named), release].into_iter().find(|path| path.is_file());
-    let found = found.and_then(|path| path.canonicalize().ok());
-    found.ok_or_else(|| CliError::UnknownStore { name: named.into(), place: RELEASES.into() })
+/// The stores that were named, or the one that is installed.
+fn stores(named: Option<&str>) -> Result<Vec<Store>, CliError> {
+    let Some(named) = named else {
+        let program = installed().ok_or(CliError::NoStore)?;
+        let release = installed_release().unwrap_or_else(|| "installed".into());
+        return Ok(vec![Store {
+            name: program.display().to_string(),
+            programs: vec![program],
+            releases: vec![release],
+        }]);
+    };
+    let unknown = |name: &str| CliError::UnknownStore { name: name.into(), place: RELEASES.into() };
+    if named == "all" {
+        let entries = fs::read_dir(RELEASES).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter(|entry| entry.path().join("containers-storage").is_file())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        let number = |name: &String| name.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u64>>();
+        names.sort_by_key(number);
+        if names.is_empty() {
+            return Err(unknown(named));
+        }
+        return names.iter().map(|name| one_store(name).ok_or_else(|| unknown(name))).collect();
+    }
+    let parts: Vec<Store> =
+        named.split(',').map(|name| one_store(name).ok_or_else(|| unknown(name))).collect::<Result<_, _>>()?;
+    Ok(vec![Store {
+        name: parts.iter().map(|store| store.name.clone()).collect::<Vec<_>>().join(", "),
+        programs: parts.iter().flat_map(|store| store.programs.clone()).collect(),
+        releases: parts.iter().flat_map(|store| store.releases.clone()).collect(),
+    }])
 }
 
-fn replay(args: &HuntArgs, path: &Path, harness: &Harness, program: &Path, output: &Output) -> Result<bool, CliError> {
+fn one_store(named: &str) -> Option<Store> {
+    let release = Path::new(RELEASES).join(named).join("containers-storage");
+    let found = [PathBuf::from(named), release].into_iter().find(|path| path.is_file())?;
+    let program = found.canonicalize().ok()?;
+    Some(Store { name: program.display().to_string(), programs: vec![program], releases: vec![named.into()] })
+}
+
+/// The version of Debian's package, without what Debian adds to it.
+fn installed_release() -> Option<String> {
+    let asked = Command::new("dpkg-query").args(["-W", "-f", "${Version}", "containers-storage"]).output().ok()?;
+    let version = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let release = version.split(['+', '-', '~']).next().unwrap_or_default();
+    (!release.is_empty()).then(|| release.to_owned())
+}
+
+fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
     let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let recording = Recording::read(&text).map_err(refused)?;
-    let replayed = hunt::replay(harness, program, &recording, args.times, LIMITS).map_err(supervised)?;
+    let replayed = hunt::replay(harness, &store.programs, &recording, args.times, LIMITS).map_err(supervised)?;
     let found = &replayed.found;
     let shown = found.iter().flatten().filter(|wrong| wrong.property == recording.property).count();
     let mut text = String::new();
@@ -110,17 +196,17 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, program: &Path, outpu
 }
 
 /// How the search ended, as a verdict.
-fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'static str) {
+pub(crate) fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'static str) {
     match report.ended {
-        Ended::Violated => ("✗", "violated"),
+        _ if report.is_violated() => ("✗", "violated"),
         Ended::Exhausted if args.preemptions_max.is_some() => ("·", "bounded"),
         Ended::Exhausted => ("✓", "proved"),
         Ended::Executions | Ended::Time if report.progress.is_none() => ("·", "sampled"),
-        Ended::Executions | Ended::Time | Ended::Lost => ("·", "cut"),
+        Ended::Executions | Ended::Time | Ended::Lost | Ended::Violated => ("·", "cut"),
     }
 }
 
-fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) -> String {
+fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -> String {
     let mut text = String::new();
     let commands = args.commands.join(" ‖ ");
     if let Some(violation) = &report.violation {
@@ -128,8 +214,11 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
         output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
         let _ = writeln!(text, "again: {}\n", again(args, &args.record));
     }
+    if let Some(cycle) = &report.lock_cycle {
+        output.wrap(&mut text, "", &format!("✗ {}: {}", cycle.property, cycle.detail));
+    }
     let (mark, name) = verdict(args, report);
-    let _ = writeln!(text, "{mark} {name}  {commands}  ({})", program.display());
+    let _ = writeln!(text, "{mark} {name}  {commands}  ({})", store.name);
     let per_second = report.executions as f64 / report.lasted.as_secs_f64();
     let mut figures = format!(
         "{} executions, {} steps, {} ({per_second:.0} a second)",
@@ -152,6 +241,12 @@ fn table(args: &HuntArgs, program: &Path, report: &HuntReport, output: &Output) 
     let (outcomes, explained) = report.outcomes;
     let _ = write!(figures, "; {outcomes} different outcomes, {explained} of them serial");
     output.wrap(&mut text, "  ", &figures);
+    for (known, times) in &report.known {
+        let _ = writeln!(text, "  known: {known}, in {times} executions");
+    }
+    if let Some(why) = &report.not_modelled {
+        let _ = writeln!(text, "  compared with whole commands only: {why}");
+    }
     if let (Some(preemptions), "bounded") = (args.preemptions_max, name) {
         let bound = format!("every order of the calls that are seen with at most {preemptions} preemptions was tried");
         output.wrap(&mut text, "  ", &bound);
@@ -207,18 +302,21 @@ struct Json<'a> {
     seconds: f64,
     outcomes: usize,
     serial_outcomes: usize,
+    known: &'a BTreeMap<String, u64>,
+    not_modelled: Option<&'a str>,
 }
 
-fn json(args: &HuntArgs, program: &Path, report: &HuntReport) -> String {
+fn json(args: &HuntArgs, store: &Store, report: &HuntReport) -> String {
     let violation = report.violation.as_ref();
+    let wrong = violation.map(|violation| &violation.wrong).or(report.lock_cycle.as_ref());
     let json = Json {
         version: 1,
-        store: program.display().to_string(),
+        store: store.name.clone(),
         commands: &args.commands,
         start: &args.start,
         verdict: verdict(args, report).1,
-        property: violation.map(|violation| violation.wrong.property),
-        detail: violation.map(|violation| violation.wrong.detail.as_str()),
+        property: wrong.map(|wrong| wrong.property),
+        detail: wrong.map(|wrong| wrong.detail.as_str()),
         recording: violation.map(|_| args.record.display().to_string()),
         executions: report.executions,
         steps: report.steps,
@@ -226,6 +324,8 @@ fn json(args: &HuntArgs, program: &Path, report: &HuntReport) -> String {
         seconds: report.lasted.as_secs_f64(),
         outcomes: report.outcomes.0,
         serial_outcomes: report.outcomes.1,
+        known: &report.known,
+        not_modelled: report.not_modelled.as_deref(),
     };
     let mut text = serde_json::to_string_pretty(&json).expect("strings and numbers can be written as JSON");
     text.push('\n');

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::harness;
+use lockproof_harness::hunt::baseline::Baseline;
 use lockproof_harness::hunt::execution::Limits;
 use lockproof_harness::hunt::fault::Fault;
 use lockproof_harness::hunt::faults::{FaultOptions, FaultReport, faults};
@@ -25,9 +26,14 @@ fn workload(start: &[&str], commands: &[&str]) -> Workload {
 }
 
 fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
+    hunt(&harness(), workload, &options(program, search, 1000), |_| true).unwrap()
+}
+
+fn options(program: &Path, search: Search, executions: u64) -> HuntOptions {
+    let (programs, releases) = (vec![program.into()], vec![program.display().to_string()]);
     let time = Duration::from_secs(60);
-    let options = HuntOptions { program: program.into(), search, seed: 1, executions: 1000, time, limits: LIMITS };
-    hunt(&harness(), workload, &options, |_| true).unwrap()
+    let baseline = Baseline::default();
+    HuntOptions { programs, releases, baseline, search, seed: 1, executions, time, limits: LIMITS, simplify: time }
 }
 
 const SECTIONS: [&str; 2] = ["exclusive a write x close a", "exclusive a write x close a"];
@@ -66,7 +72,7 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
         assert!(turns.len() <= 4, "{search:?}: {turns:?}");
         let recording = Recording::read(&violation.recording.write()).unwrap();
         assert_eq!(recording, violation.recording);
-        let found = replay(&harness(), &locker(), &recording, 20, LIMITS).unwrap().found;
+        let found = replay(&harness(), &[locker()], &recording, 20, LIMITS).unwrap().found;
         assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
     }
 }
@@ -75,14 +81,7 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
 #[test]
 fn one_who_waits_for_ever_is_told_of() {
     let workload = workload(&["write a"], &["exclusive a beside exclusive,a join close a"]);
-    let options = HuntOptions {
-        program: locker(),
-        search: Search::Random,
-        seed: 1,
-        executions: 1,
-        time: Duration::from_secs(60),
-        limits: LIMITS,
-    };
+    let options = options(&locker(), Search::Random, 1);
     // With nothing beside it, it does not end either; so there is no order to compare with.
     let refused = hunt(&harness(), &workload, &options, |_| true).unwrap_err().to_string();
     assert!(refused.contains("does not come to its end with nothing beside it"), "{refused}");
@@ -91,14 +90,7 @@ fn one_who_waits_for_ever_is_told_of() {
 
 #[test]
 fn a_store_that_cannot_be_made_is_refused() {
-    let options = HuntOptions {
-        program: locker(),
-        search: Search::Exhaustive,
-        seed: 1,
-        executions: 1,
-        time: Duration::from_secs(60),
-        limits: LIMITS,
-    };
+    let options = options(&locker(), Search::Exhaustive, 1);
     let refused = hunt(&harness(), &workload(&["nonsense"], &["write a"]), &options, |_| true).unwrap_err();
     assert!(refused.to_string().contains("`nonsense` fails, before anything else is run"), "{refused}");
     let many = ["write a"; 6];
@@ -129,7 +121,7 @@ fn two_layers_are_created_as_if_one_after_the_other() {
 
 fn swept(program: &Path, workload: &Workload, faults_: &[Fault]) -> FaultReport {
     let time = Duration::from_secs(120);
-    let options = FaultOptions { program: program.into(), faults: faults_.to_vec(), time, limits: LIMITS };
+    let options = FaultOptions { programs: vec![program.into()], faults: faults_.to_vec(), time, limits: LIMITS };
     faults(&harness(), workload, &options, |_| true).unwrap()
 }
 
@@ -167,7 +159,7 @@ fn in_release_1_43_a_crash_is_survived_and_an_interrupted_open_of_a_lock_file_is
         assert_eq!((broken.fault, broken.wrong.property), (errors[0], "no-deadlock"), "{broken:?}");
         assert!(broken.step.starts_with("opens ") && broken.step.ends_with(".lock"), "{broken:?}");
     }
-    let again = replay(&harness(), &program, &failed.broken[0].recording, 3, LIMITS).unwrap();
+    let again = replay(&harness(), &[program], &failed.broken[0].recording, 3, LIMITS).unwrap();
     assert!(again.found.iter().all(|wrong| wrong.as_ref().is_some_and(|wrong| wrong.property == "no-deadlock")));
 }
 
@@ -207,12 +199,12 @@ fn of_two_names_that_are_added_at_once_one_is_lost() {
     let report = hunted(&program, &workload, Search::Exhaustive);
     assert_eq!(report.ended, Ended::Violated, "{report:?}");
     let violation = report.violation.unwrap();
-    assert_eq!(violation.wrong.property, "serial");
+    assert_eq!(violation.wrong.property, "atomic");
     assert!(
         violation.wrong.detail.contains("no order with these answers leaves these documents"),
         "{}",
         violation.wrong.detail
     );
-    let found = replay(&harness(), &program, &violation.recording, 20, LIMITS).unwrap().found;
-    assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
+    let found = replay(&harness(), &[program], &violation.recording, 20, LIMITS).unwrap().found;
+    assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "atomic").count(), 20);
 }

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::Wrong;
 use super::execution::{End, Execution, Limits};
 use super::fault::Fault;
+use super::ground::Ground;
 use super::outcome::{LATER, Outcome};
 use super::recording::Recording;
 use super::step::Step;
 use super::strategy::Strategy;
 use super::workload::Workload;
-use super::{Ground, Wrong};
 use crate::Harness;
 use crate::error::HarnessError;
 
@@ -26,8 +27,8 @@ const RETRIES: u32 = 5;
 /// Which faults, and what bounds the sweep.
 #[derive(Clone, Debug)]
 pub struct FaultOptions {
-    /// The unmodified `containers-storage`.
-    pub program: PathBuf,
+    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
+    pub programs: Vec<PathBuf>,
     /// Each is tried wherever it is possible.
     pub faults: Vec<Fault>,
     /// After how long it ends.
@@ -121,7 +122,7 @@ pub fn faults(
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<FaultReport, HarnessError> {
     let began = Instant::now();
-    let mut ground = Ground::new(harness, &options.program, workload, options.limits)?;
+    let mut ground = Ground::new(harness, &options.programs, &workload.start, options.limits)?;
     let mut report = FaultReport {
         events: Vec::new(),
         tried: options.faults.iter().map(|fault| (*fault, 0)).collect(),
@@ -225,7 +226,7 @@ impl Explained {
             End::Stuck(waiting) => Ok(Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") })),
             End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok(None),
             End::Done => {
-                let outcome = ground.outcome(&execution.said)?;
+                let (outcome, _) = ground.outcome(&execution.said)?;
                 let wrong = self.unexplained(&outcome);
                 if !outcomes.iter().any(|(known, _)| *known == outcome) {
                     outcomes.push((outcome, wrong.is_none()));

@@ -4,49 +4,53 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`workload`] | what is run against what |
+//! | [`catalogue`], [`pairs`] | workloads that are generated: every command against every other |
+//! | `ground` | a store to begin with, of which each execution has a copy |
 //! | [`execution`] | one execution, step by step |
 //! | [`step`] | what a step is, and which two steps depend on each other |
 //! | [`strategy`] | who goes next |
 //! | [`fault`] | what may happen in place of a call |
 //! | [`faults`] | a crash or an error at every event |
-//! | [`outcome`] | what came of it, and what may |
+//! | [`outcome`] | what came of it, and what whole commands, one after the other, give |
+//! | [`oracle`] | what must hold of it |
+//! | [`baseline`] | what is known to be wrong already |
+//! | `shrink` | a violation made simpler |
 //! | [`recording`] | an execution written down, to be run again |
 //!
 //! What is not seen, and so not enumerated: the order of two calls of one process that wait at the same time (the first by
 //! name goes first), symbolic links that are read, extended attributes, owners, and whatever the supervisor does not see.
 
+pub mod baseline;
+pub mod catalogue;
 pub mod execution;
 pub mod fault;
 pub mod faults;
-
+mod ground;
+pub mod oracle;
 pub mod outcome;
+pub mod pairs;
 pub mod recording;
+mod shrink;
 pub mod step;
 pub mod strategy;
 pub mod workload;
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::Harness;
 use crate::error::HarnessError;
-use crate::guardian::RunDirectory;
-use crate::supervise::session::Session;
-use crate::supervise::{Interest, Isolation};
-use execution::{End, Execution, Limits, Stage, execute};
+use baseline::Baseline;
+use execution::{End, Execution, Limits};
 use faults::Explained;
-use outcome::{Observer, Outcome, orders};
+use ground::Ground;
+use oracle::lock_order::LockOrder;
+use outcome::Outcome;
 use recording::Recording;
-use step::Unit;
+use shrink::simplest;
 use strategy::{Bounded, Exhaustive, Pct, Progress, Random, Recorded, Strategy};
 use workload::Workload;
-
-/// Where stores are quick, if it is there.
-const MEMORY: &str = "/dev/shm";
 
 /// How long a simpler execution is looked for.
 const SIMPLIFY: Duration = Duration::from_secs(30);
@@ -76,8 +80,12 @@ pub enum Search {
 /// What a hunt is for, and what bounds it.
 #[derive(Clone, Debug)]
 pub struct HuntOptions {
-    /// The unmodified `containers-storage`.
-    pub program: PathBuf,
+    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
+    pub programs: Vec<PathBuf>,
+    /// What they are called, as in [`Baseline`].
+    pub releases: Vec<String>,
+    /// What is known already, and so no violation.
+    pub baseline: Baseline,
     /// How schedules are chosen.
     pub search: Search,
     /// Where random choices are drawn from.
@@ -88,12 +96,14 @@ pub struct HuntOptions {
     pub time: Duration,
     /// What bounds each execution.
     pub limits: Limits,
+    /// How long, at most, an execution that shows a violation is made simpler.
+    pub simplify: Duration,
 }
 
 /// What is wrong with an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Of which property: `no-deadlock`, `exclusive`, `serial`.
+    /// Of which property: `no-deadlock`, `exclusive`, `serial`, or one of [`oracle`].
     pub property: &'static str,
     /// In words.
     pub detail: String,
@@ -142,161 +152,25 @@ pub struct HuntReport {
     pub outcomes: (usize, usize),
     /// How long it took.
     pub lasted: Duration,
-    /// What was found.
+    /// What was found, and is not known.
     pub violation: Option<Violation>,
+    /// What is known, by the name that the baseline has for it, and how often it was seen.
+    pub known: BTreeMap<String, u64>,
+    /// Why the sequential model had no say: the property is `serial` then.
+    pub not_modelled: Option<String>,
+    /// A cycle in the order of locks over all executions.
+    pub lock_cycle: Option<Wrong>,
 }
 
-/// A store to begin with, and the directory in which each execution has its copy.
-struct Ground {
-    observer: Observer,
-    stage: Stage,
-    original: PathBuf,
-    limits: Limits,
-    session: Session,
-    /// Removed last.
-    _directory: RunDirectory,
-}
-
-impl Ground {
-    fn new(harness: &Harness, program: &Path, workload: &Workload, limits: Limits) -> Result<Self, HarnessError> {
-        if workload.commands.is_empty() || workload.commands.len() > PARTICIPANTS_MAX {
-            return Err(HarnessError::Refused(format!(
-                "1 to {PARTICIPANTS_MAX} commands can be run against each other"
-            )));
-        }
-        let below = if Path::new(MEMORY).is_dir() { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
-        let directory = RunDirectory::below(harness, &below).or_else(|_| RunDirectory::new(harness))?;
-        let (store, output) = (directory.path().join("store"), directory.path().join("output"));
-        make(&store)?;
-        make(&output)?;
-        let session = Session::start(harness, Isolation::Own, Interest { below: vec![store.clone()] })?;
-        let stage = Stage { program: program.to_path_buf(), store: store.clone(), output };
-        let original = directory.path().join("original");
-        let observer = Observer::default();
-        let mut ground = Self { observer, stage, original, limits, session, _directory: directory };
-        // Even the first store of all has been used: everybody makes its directories otherwise.
-        for words in [vec!["layers".to_owned()]].iter().chain(&workload.start) {
-            let said = ground.alone(words)?;
-            if said.status != Some(0) {
-                let (command, why) = (words.join(" "), said.errors.trim().to_owned());
-                return Err(HarnessError::Refused(format!("`{command}` fails, before anything else is run: {why}")));
-            }
-        }
-        fs::rename(&store, &ground.original).map_err(HarnessError::io("rename", store))?;
-        Ok(ground)
-    }
-
-    /// Runs a command with nothing beside it.
-    fn alone(&mut self, words: &[String]) -> Result<execution::Said, HarnessError> {
-        alone(&mut self.session, &self.stage, words, self.limits)
-    }
-
-    /// A fresh copy of the store.
-    fn renew(&self) -> Result<(), HarnessError> {
-        let store = &self.stage.store;
-        if store.exists() {
-            fs::remove_dir_all(store).map_err(HarnessError::io("remove", store.clone()))?;
-        }
-        copy(&self.original, store).map_err(HarnessError::io("copy the store to", store.clone()))
-    }
-
-    /// What each order of the commands gives.
-    fn allowed(&mut self, workload: &Workload) -> Result<Vec<(Vec<usize>, Outcome)>, HarnessError> {
-        self.orders_of(workload, &(0..workload.commands.len()).collect::<Vec<usize>>())
-    }
-
-    /// What each order of some of the commands gives, without the others.
-    fn orders_of(
-        &mut self,
-        workload: &Workload,
-        participants: &[usize],
-    ) -> Result<Vec<(Vec<usize>, Outcome)>, HarnessError> {
-        let mut allowed = Vec::new();
-        for order in orders(participants.len()) {
-            let order: Vec<usize> = order.into_iter().map(|at| participants[at]).collect();
-            self.renew()?;
-            let mut said = vec![execution::Said::default(); workload.commands.len()];
-            for participant in &order {
-                said[*participant] = self.alone(&workload.commands[*participant])?;
-            }
-            let outcome = self.outcome(&said)?;
-            allowed.push((order, outcome));
-        }
-        Ok(allowed)
-    }
-
-    fn outcome(&mut self, said: &[execution::Said]) -> Result<Outcome, HarnessError> {
-        let Self { observer, stage, session, limits, .. } = self;
-        observer.outcome(stage, said, |words| alone(session, stage, words, *limits))
-    }
-
-    fn execute(
-        &mut self,
-        workload: &Workload,
-        strategy: &mut dyn Strategy,
-        limits: Limits,
-    ) -> Result<Execution, HarnessError> {
-        self.renew()?;
-        execute(&mut self.session, &self.stage, workload, strategy, limits)
-    }
-
-    /// What is wrong with an execution. What came of it is added to those that are new.
-    fn judge(
-        &mut self,
-        execution: &Execution,
-        allowed: &[(Vec<usize>, Outcome)],
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<Option<Wrong>, HarnessError> {
-        if let Some(detail) = execution.replaced_without_lock().into_iter().next() {
-            return Ok(Some(Wrong { property: "exclusive", detail }));
-        }
-        match &execution.end {
-            End::Stuck(waiting) => Ok(Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") })),
-            End::Done => {
-                let outcome = self.outcome(&execution.said)?;
-                let unexplained = outcome.unexplained(allowed, execution);
-                if !outcomes.contains(&outcome) {
-                    outcomes.push(outcome);
-                }
-                Ok(unexplained.map(|detail| Wrong { property: "serial", detail }))
-            }
-            End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok(None),
-        }
+impl HuntReport {
+    /// Whether something new is wrong.
+    #[must_use]
+    pub fn is_violated(&self) -> bool {
+        self.violation.is_some() || self.lock_cycle.is_some()
     }
 }
 
-/// Runs a command with nothing beside it, to its end.
-fn alone(
-    session: &mut Session,
-    stage: &Stage,
-    words: &[String],
-    limits: Limits,
-) -> Result<execution::Said, HarnessError> {
-    let workload = Workload { start: Vec::new(), commands: vec![words.to_vec()] };
-    let mut execution = execute(session, stage, &workload, &mut First, limits)?;
-    match execution.end {
-        End::Done => Ok(execution.said.remove(0)),
-        other => Err(HarnessError::Refused(format!(
-            "`{}` does not come to its end with nothing beside it: {other:?}",
-            words.join(" ")
-        ))),
-    }
-}
-
-/// Lets the first go that can.
-struct First;
-
-impl Strategy for First {
-    fn choose(&mut self, _: &[step::Step]) -> Result<Option<usize>, (String, String)> {
-        Ok(Some(0))
-    }
-
-    fn learn(&mut self, _: &Execution) -> bool {
-        false
-    }
-}
-
-/// Runs the commands against each other until something is wrong, nothing is left to be tried, or a bound is reached.
+/// Runs the commands against each other until something new is wrong, nothing is left to be tried, or a bound is reached.
 /// `goes_on` is asked after each execution.
 ///
 /// # Errors
@@ -305,16 +179,27 @@ pub fn hunt(
     harness: &Harness,
     workload: &Workload,
     options: &HuntOptions,
+    goes_on: impl FnMut(u64) -> bool,
+) -> Result<HuntReport, HarnessError> {
+    let mut ground = Ground::new(harness, &options.programs, &workload.start, options.limits)?;
+    hunt_on(&mut ground, workload, options, goes_on)
+}
+
+/// The same, on a ground that is there.
+fn hunt_on(
+    ground: &mut Ground,
+    workload: &Workload,
+    options: &HuntOptions,
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
     let began = Instant::now();
-    let mut ground = Ground::new(harness, &options.program, workload, options.limits)?;
-    let allowed = ground.allowed(workload)?;
+    let expected = ground.expected(workload)?;
     let mut exhaustive = Exhaustive::new();
     let mut bounded = Bounded::new(if let Search::Bounded { preemptions } = options.search { preemptions } else { 0 });
     let mut random = Random::new(options.seed);
     let mut pct = Pct::new(options.seed, if let Search::Pct { depth } = options.search { depth } else { 1 });
     let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut lock_order = LockOrder::default();
     let mut report = HuntReport {
         ended: Ended::Exhausted,
         executions: 0,
@@ -324,6 +209,9 @@ pub fn hunt(
         outcomes: (0, 0),
         lasted: Duration::ZERO,
         violation: None,
+        known: BTreeMap::new(),
+        not_modelled: expected.specification.as_ref().err().cloned(),
+        lock_cycle: None,
     };
     loop {
         let strategy: &mut dyn Strategy = match options.search {
@@ -342,12 +230,20 @@ pub fn hunt(
         report.executions += 1;
         report.steps += execution.steps.len() as u64;
         report.cut += u64::from(matches!(execution.end, End::Limit(_) | End::Diverged { .. }));
-        let wrong = ground.judge(&execution, &allowed, &mut outcomes)?;
+        lock_order.add(&execution);
+        let wrong = ground.judge(&execution, &expected, &mut outcomes)?;
         let is_left = strategy.learn(&execution);
         if let Some(wrong) = wrong {
-            report.ended = Ended::Violated;
-            report.violation = Some(simplest(&mut ground, workload, options.limits, &allowed, wrong, execution)?);
-            break;
+            match options.baseline.find(&wrong, &workload.commands, &options.releases) {
+                Some(known) => *report.known.entry(known.name.clone()).or_insert(0) += 1,
+                None => {
+                    report.ended = Ended::Violated;
+                    let limit = SIMPLIFY.min(options.simplify);
+                    let violation = simplest(ground, workload, options.limits, &expected, wrong, execution, limit)?;
+                    report.violation = Some(violation);
+                    break;
+                }
+            }
         }
         if !is_left {
             let progress =
@@ -370,87 +266,18 @@ pub fn hunt(
         Search::Bounded { .. } => Some(bounded.progress()),
         Search::Pct { .. } | Search::Random => None,
     };
-    let explained = |outcome: &&Outcome| allowed.iter().any(|(_, allowed)| allowed == *outcome);
+    let explained = |outcome: &&Outcome| expected.allowed.iter().any(|(_, allowed)| allowed == *outcome);
     report.outcomes = (outcomes.len(), outcomes.iter().filter(explained).count());
+    let cycle = lock_order.cycle().map(|detail| Wrong { property: "lock-order", detail });
+    report.lock_cycle = cycle.filter(|cycle| {
+        let known = options.baseline.find(cycle, &workload.commands, &options.releases);
+        known.is_none_or(|known| {
+            *report.known.entry(known.name.clone()).or_insert(0) += 1;
+            false
+        })
+    });
     report.lasted = began.elapsed();
     Ok(report)
-}
-
-/// Looks for an execution with fewer switches that shows the same, by leaving out turns (delta debugging, Zeller and
-/// Hildebrandt 2002).
-fn simplest(
-    ground: &mut Ground,
-    workload: &Workload,
-    limits: Limits,
-    allowed: &[(Vec<usize>, Outcome)],
-    wrong: Wrong,
-    execution: Execution,
-) -> Result<Violation, HarnessError> {
-    let (mut best, mut wrong) = (execution, wrong);
-    let until = Instant::now() + SIMPLIFY;
-    // Half of them at a time, then a quarter, and so on.
-    let mut size = turns(&best).len().div_ceil(2);
-    'smaller: while size > 0 {
-        let mut from = 0;
-        while from < turns(&best).len() {
-            if Instant::now() > until {
-                break 'smaller;
-            }
-            let mut left = turns(&best);
-            left.drain(from..(from + size).min(left.len()));
-            let mut strategy = Turns { turns: left, at: 0, taken: 0 };
-            let tried = ground.execute(workload, &mut strategy, limits)?;
-            match ground.judge(&tried, allowed, &mut Vec::new())? {
-                Some(same) if same.property == wrong.property && turns(&tried).len() < turns(&best).len() => {
-                    (best, wrong) = (tried, same);
-                }
-                _ => from += size,
-            }
-        }
-        size /= 2;
-    }
-    let recording = Recording::of(workload, wrong.property, &wrong.detail, &best);
-    Ok(Violation { wrong, execution: best, recording })
-}
-
-/// Who goes how many steps in a row.
-fn turns(execution: &Execution) -> Vec<(Unit, usize)> {
-    let mut turns: Vec<(Unit, usize)> = Vec::new();
-    for step in &execution.steps {
-        match turns.last_mut().filter(|(unit, _)| *unit == step.unit) {
-            Some((_, steps)) => *steps += 1,
-            None => turns.push((step.unit, 1)),
-        }
-    }
-    turns
-}
-
-/// Gives turns, as far as they are possible; after them, whoever went last goes on.
-struct Turns {
-    turns: Vec<(Unit, usize)>,
-    at: usize,
-    taken: usize,
-}
-
-impl Strategy for Turns {
-    fn choose(&mut self, enabled: &[step::Step]) -> Result<Option<usize>, (String, String)> {
-        loop {
-            let Some((unit, steps)) = self.turns.get(self.at).copied() else {
-                let last = self.turns.last().map(|(unit, _)| *unit);
-                return Ok(Some(enabled.iter().position(|step| Some(step.unit) == last).unwrap_or(0)));
-            };
-            let possible = enabled.iter().position(|step| step.unit == unit).filter(|_| self.taken < steps);
-            if let Some(possible) = possible {
-                self.taken += 1;
-                return Ok(Some(possible));
-            }
-            (self.at, self.taken) = (self.at + 1, 0);
-        }
-    }
-
-    fn learn(&mut self, _: &Execution) -> bool {
-        false
-    }
 }
 
 /// A recording that was run again.
@@ -468,51 +295,29 @@ pub struct Replayed {
 /// As of [`hunt`].
 pub fn replay(
     harness: &Harness,
-    program: &Path,
+    programs: &[PathBuf],
     recording: &Recording,
     times: u32,
     limits: Limits,
 ) -> Result<Replayed, HarnessError> {
-    let mut ground = Ground::new(harness, program, &recording.workload, limits)?;
+    let mut ground = Ground::new(harness, programs, &recording.workload.start, limits)?;
     let faulty: BTreeSet<usize> = recording
         .faults
         .keys()
         .filter_map(|at| recording.schedule.get(*at))
         .map(|(participant, ..)| *participant)
         .collect();
-    let allowed = ground.allowed(&recording.workload)?;
+    let expected = ground.expected(&recording.workload)?;
     let explained = Explained::new(&mut ground, &recording.workload, &faulty)?;
     let mut replayed = Replayed { found: Vec::new(), last: None };
     for _ in 0..times {
         let mut strategy = Recorded::new(recording.steps(), recording.faults.clone());
         let execution = ground.execute(&recording.workload, &mut strategy, limits)?;
         replayed.found.push(match faulty.is_empty() {
-            true => ground.judge(&execution, &allowed, &mut Vec::new())?,
+            true => ground.judge(&execution, &expected, &mut Vec::new())?,
             false => explained.judge(&mut ground, &execution, &mut Vec::new())?,
         });
         replayed.last = Some(execution);
     }
     Ok(replayed)
-}
-
-fn make(directory: &Path) -> Result<(), HarnessError> {
-    fs::create_dir_all(directory).map_err(HarnessError::io("make", directory))
-}
-
-/// Copies a directory: files, directories, symbolic links, and who may do what with them.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else if kind.is_symlink() {
-            symlink(fs::read_link(entry.path())?, target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    // Last, for it may say that nothing can be made there.
-    fs::set_permissions(to, fs::Permissions::from_mode(fs::metadata(from)?.permissions().mode()))
 }

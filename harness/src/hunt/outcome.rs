@@ -13,6 +13,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::execution::{Execution, Said, Stage};
+use super::oracle::linear::Precedence;
 use super::workload::Workload;
 use crate::error::HarnessError;
 
@@ -174,10 +175,19 @@ pub fn orders(number: usize) -> Vec<Vec<usize>> {
 }
 
 impl Outcome {
-    /// In words, what tells it from those that are allowed; `None` if it is one of them.
+    /// In words, what tells it from those that are allowed, in an order that respects real time; `None` if it is one of
+    /// them.
     #[must_use]
-    pub fn unexplained(&self, allowed: &[(Vec<usize>, Outcome)], execution: &Execution) -> Option<String> {
-        if allowed.iter().any(|(_, outcome)| outcome == self) {
+    pub fn unexplained(
+        &self,
+        allowed: &[(Vec<usize>, Outcome)],
+        precedence: &Precedence,
+        execution: &Execution,
+    ) -> Option<String> {
+        let place = |order: &[usize], of: usize| order.iter().position(|participant| *participant == of);
+        let respects =
+            |order: &[usize]| precedence.iter().all(|(one, other)| place(order, *one) < place(order, *other));
+        if allowed.iter().any(|(order, outcome)| respects(order) && outcome == self) {
             return None;
         }
         let ended = |(participant, said): (usize, &Said)| {
@@ -192,6 +202,8 @@ impl Outcome {
             parts.push("no order of the commands gives these answers".into());
         } else if !any(&|outcome| outcome.said == self.said && outcome.documents == self.documents) {
             parts.push("no order with these answers leaves these documents".into());
+        } else if any(&|outcome| outcome == self) {
+            parts.push("one had ended before the other began, and it is as if in the other order".into());
         } else {
             parts.push("later commands answer as after no order".into());
         }

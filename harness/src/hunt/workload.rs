@@ -26,3 +26,26 @@ impl Workload {
         command.split_whitespace().map(str::to_owned).collect()
     }
 }
+
+/// A command that is killed on its way: `kill-before 2 layers.json import-layer -i a`. Leftovers of a crash are made so.
+#[derive(Debug)]
+pub(super) struct Killed<'a> {
+    /// Before which of the renamings to this name.
+    pub(super) times: u32,
+    /// The end of the name.
+    pub(super) file: &'a str,
+    /// The command.
+    pub(super) command: &'a [String],
+}
+
+impl<'a> Killed<'a> {
+    /// `None` of a command that is to come to its end.
+    pub(super) fn of(words: &'a [String]) -> Option<Self> {
+        match words {
+            [first, times, file, command @ ..] if first == "kill-before" && !command.is_empty() => {
+                Some(Self { times: times.parse().ok().filter(|times| *times > 0)?, file, command })
+            }
+            _ => None,
+        }
+    }
+}

@@ -39,7 +39,7 @@ impl Execution {
 
 /// The lock file of a document of a store: `layers.lock` of `layers.json` and `volatile-layers.json`. `None` of what is no
 /// such document.
-fn lock_of(document: &Path) -> Option<PathBuf> {
+pub(in crate::hunt) fn lock_of(document: &Path) -> Option<PathBuf> {
     let name = document.file_name()?.to_str()?;
     let stem = name.strip_suffix(".json")?;
     let stem = stem.strip_prefix("volatile-").unwrap_or(stem);

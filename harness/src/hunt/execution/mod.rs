@@ -3,11 +3,13 @@
 mod exclusive;
 mod steps;
 
+pub(super) use exclusive::lock_of;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -93,8 +95,8 @@ pub struct Limits {
 /// Where an execution takes place, and what is run.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// The unmodified `containers-storage`.
-    pub program: PathBuf,
+    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
+    pub programs: Vec<PathBuf>,
     /// The directory of the store: `root` and `run` are below it.
     pub store: PathBuf,
     /// Where what the commands print is kept.
@@ -102,10 +104,16 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The program of a participant.
+    #[must_use]
+    pub fn program(&self, participant: usize) -> &Path {
+        self.programs.get(participant).or(self.programs.last()).map_or(Path::new(""), PathBuf::as_path)
+    }
+
     /// The words with which a command of the store begins.
     #[must_use]
-    pub fn command(&self, words: &[String]) -> Vec<std::ffi::OsString> {
-        let mut command: Vec<std::ffi::OsString> = vec![self.program.clone().into()];
+    pub fn command(&self, participant: usize, words: &[String]) -> Vec<std::ffi::OsString> {
+        let mut command: Vec<std::ffi::OsString> = vec![self.program(participant).into()];
         command.extend(["--graph".into(), self.store.join("root").into()]);
         command.extend(["--run".into(), self.store.join("run").into()]);
         command.extend(["--storage-driver".into(), "vfs".into()]);
@@ -171,7 +179,7 @@ impl Running<'_> {
         let create = |path: PathBuf| File::create(&path).map_err(HarnessError::io("create", path));
         let nothing = File::open("/dev/null").map_err(HarnessError::io("open", "/dev/null"))?;
         for (participant, words) in workload.commands.iter().enumerate() {
-            let command = self.stage.command(words);
+            let command = self.stage.command(participant, words);
             let directory = self.stage.output.clone();
             let program = Program { command, directory: directory.clone(), environment: BTreeMap::new() };
             let (out, err) = (
@@ -282,8 +290,9 @@ impl Running<'_> {
                 self.born[participant] = 1;
                 self.started += 1;
             }
-            Happening::NotStarted { problem, .. } => {
-                let program = self.stage.program.display().to_string();
+            Happening::NotStarted { number, problem } => {
+                let participant = usize::try_from(number).unwrap_or(0);
+                let program = self.stage.program(participant).display().to_string();
                 return Err(HarnessError::NotStarted { program, problem });
             }
             Happening::Ended(event) => {

@@ -1,0 +1,90 @@
+//! A violation made simpler: fewer switches from one process to another.
+
+use std::time::{Duration, Instant};
+
+use super::execution::{Execution, Limits};
+use super::ground::{Expected, Ground};
+use super::recording::Recording;
+use super::step::{Step, Unit};
+use super::strategy::Strategy;
+use super::workload::Workload;
+use super::{Violation, Wrong};
+use crate::error::HarnessError;
+
+/// Looks for an execution with fewer switches that shows the same, by leaving out turns (delta debugging, Zeller and
+/// Hildebrandt 2002).
+pub(super) fn simplest(
+    ground: &mut Ground,
+    workload: &Workload,
+    limits: Limits,
+    expected: &Expected,
+    wrong: Wrong,
+    execution: Execution,
+    limit: Duration,
+) -> Result<Violation, HarnessError> {
+    let (mut best, mut wrong) = (execution, wrong);
+    let until = Instant::now() + limit;
+    // Half of them at a time, then a quarter, and so on.
+    let mut size = turns(&best).len().div_ceil(2);
+    'smaller: while size > 0 {
+        let mut from = 0;
+        while from < turns(&best).len() {
+            if Instant::now() > until {
+                break 'smaller;
+            }
+            let mut left = turns(&best);
+            left.drain(from..(from + size).min(left.len()));
+            let mut strategy = Turns { turns: left, at: 0, taken: 0 };
+            let tried = ground.execute(workload, &mut strategy, limits)?;
+            match ground.judge(&tried, expected, &mut Vec::new())? {
+                Some(same) if same.property == wrong.property && turns(&tried).len() < turns(&best).len() => {
+                    (best, wrong) = (tried, same);
+                }
+                _ => from += size,
+            }
+        }
+        size /= 2;
+    }
+    let recording = Recording::of(workload, wrong.property, &wrong.detail, &best);
+    Ok(Violation { wrong, execution: best, recording })
+}
+
+/// Who goes how many steps in a row.
+fn turns(execution: &Execution) -> Vec<(Unit, usize)> {
+    let mut turns: Vec<(Unit, usize)> = Vec::new();
+    for step in &execution.steps {
+        match turns.last_mut().filter(|(unit, _)| *unit == step.unit) {
+            Some((_, steps)) => *steps += 1,
+            None => turns.push((step.unit, 1)),
+        }
+    }
+    turns
+}
+
+/// Gives turns, as far as they are possible; after them, whoever went last goes on.
+struct Turns {
+    turns: Vec<(Unit, usize)>,
+    at: usize,
+    taken: usize,
+}
+
+impl Strategy for Turns {
+    fn choose(&mut self, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
+        loop {
+            let Some((unit, steps)) = self.turns.get(self.at).copied() else {
+                let last = self.turns.last().map(|(unit, _)| *unit);
+                return Ok(Some(enabled.iter().position(|step| Some(step.unit) == last).unwrap_or(0)));
+            };
+            let possible = enabled.iter().position(|step| step.unit == unit).filter(|_| self.taken < steps);
+            if let Some(possible) = possible {
+                self.taken += 1;
+                return Ok(Some(possible));
+            }
+            (self.at, self.taken) = (self.at + 1, 0);
+        }
+    }
+
+    fn learn(&mut self, _: &Execution) -> bool {
+        false
+    }
+}
