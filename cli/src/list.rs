@@ -1,12 +1,11 @@
 //! `list` and `show`: what scenarios there are, and what one is about.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use lockproof_model::call::Call;
 use lockproof_model::system::Repeat;
 use lockproof_reports::Style;
-use lockproof_scenarios::{Kind, REMARKS, Remark, Scenario, remark};
+use lockproof_scenarios::{Kind, RACES, REMARKS, Race, Remark, Scenario, remark};
 use serde::Serialize;
 
 use crate::args::{Format, Grouping, ListArgs, ShowArgs};
@@ -41,8 +40,12 @@ struct OfRemark<'a> {
 
 #[derive(Serialize)]
 struct OfRace<'a> {
-    id: &'a str,
+    id: &'static str,
+    what: &'static str,
     scenarios: Vec<&'a str>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_stated: Option<&'static str>,
 }
 
 pub(crate) fn list(args: &ListArgs, output: &Output) -> Result<bool, CliError> {
@@ -78,14 +81,23 @@ fn by_remark(scenarios: &[Scenario], output: &Output) -> String {
     text
 }
 
-/// Each race that is cited, and the scenarios that show it.
+/// Each race that is known, and the scenarios that show it or why none does.
 fn by_race(scenarios: &[Scenario], output: &Output) -> String {
     let width = width(scenarios);
     let mut text = String::new();
-    for race in races(scenarios) {
-        let _ = writeln!(text, "{race}");
-        entries(&mut text, &citing(scenarios, race).collect::<Vec<_>>(), width, output);
+    for Race { id, what, not_stated } in &RACES {
+        output.wrap(&mut text, "", &format!("{id}: {what}"));
+        let of_it: Vec<&Scenario> = citing(scenarios, id).collect();
+        entries(&mut text, &of_it, width, output);
+        if let Some(why) = not_stated {
+            output.wrap(&mut text, "  ", &format!("not stated here: {why}"));
+        } else if of_it.is_empty() {
+            text.push_str("  no scenario\n");
+        }
     }
+    let stated = RACES.iter().filter(|race| race.not_stated.is_none()).count();
+    let _ =
+        writeln!(text, "\n{} races; {stated} with a scenario, {} not stated here", RACES.len(), RACES.len() - stated);
     text
 }
 
@@ -124,20 +136,15 @@ fn citing<'a>(scenarios: &'a [Scenario], id: &str) -> impl Iterator<Item = &'a S
     scenarios.iter().filter(move |scenario| scenario.cites.iter().any(|cite| cite == id))
 }
 
-/// The races that are cited, each once, by name: what is neither a remark of the discussion nor a link.
-fn races(scenarios: &[Scenario]) -> BTreeSet<&str> {
-    let cites = scenarios.iter().flat_map(|scenario| &scenario.cites).map(String::as_str);
-    cites.filter(|cite| remark(cite).is_none() && !cite.contains("://")).collect()
-}
-
 fn json(scenarios: &[Scenario]) -> String {
     let names = |id: &str| citing(scenarios, id).map(|scenario| scenario.name.as_str()).collect();
     let of_remark = |&Remark { id, who, said }: &Remark| OfRemark { id, who, said, scenarios: names(id) };
+    let of_race = |&Race { id, what, not_stated }: &Race| OfRace { id, what, scenarios: names(id), not_stated };
     let listing = Listing {
         version: 1,
         scenarios: scenarios.iter().map(Entry::of).collect(),
         remarks: REMARKS.iter().map(of_remark).collect(),
-        races: races(scenarios).into_iter().map(|id| OfRace { id, scenarios: names(id) }).collect(),
+        races: RACES.iter().map(of_race).collect(),
     };
     let mut text = serde_json::to_string_pretty(&listing).expect("strings can be written as JSON");
     text.push('\n');
@@ -193,6 +200,11 @@ fn describe(scenario: &Scenario, output: &Output) -> String {
     if scenario.layers.is_empty() {
         text.push_str("  empty\n");
     }
+    for (number, additional) in (1..).zip(&scenario.additional) {
+        let layers = additional.layers.iter().map(|layer| layer.id.as_str());
+        let ids: Vec<&str> = layers.chain(additional.images.iter().map(|image| image.id.as_str())).collect();
+        let _ = writeln!(text, "  additional store {number}: {}", ids.join(", "));
+    }
     for (path, target) in &scenario.aliases {
         let _ = writeln!(text, "  {path} is a symbolic link to {target}");
     }
@@ -227,6 +239,9 @@ fn process(text: &mut String, kind: &Kind) {
     }
     if let Some(protocol) = kind.protocol {
         let _ = write!(text, ", always {}", protocol.name);
+    }
+    if kind.additional > 0 {
+        let _ = write!(text, ", with {} of the additional stores", kind.additional);
     }
     if kind.may_crash {
         text.push_str(", may be killed");

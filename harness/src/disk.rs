@@ -114,7 +114,7 @@ impl Disk {
                 self.state().open.remove(file);
                 Outcome::Done
             }
-            Op::Probe { file } => {
+            Op::Probe { file, .. } => {
                 drop(self.open_lock_file(file)?);
                 Outcome::Done
             }

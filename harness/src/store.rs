@@ -28,8 +28,7 @@ pub(crate) fn lay_out(system: &System, base: &FsPath) -> Result<Vec<(Path, Bytes
     for (path, value) in &system.documents {
         disk.put(path, value)?;
     }
-    for timed in system.processes.iter().flat_map(|process| process.protocol.timed) {
-        let path = Path::new(*timed);
+    for path in system.timed() {
         if !path.is_document() {
             disk.touch(&path)?;
         }

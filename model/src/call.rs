@@ -135,11 +135,10 @@ pub enum Call {
         #[serde(default)]
         ro: bool,
     },
-    /// A call on another Store object of the process: the same graph root, and a run root of its own. No release before
-    /// 1.38 makes such an object (`getstore-ignores-runroot`); there it is a call on the first.
+    /// A call on a Store object of the process that is not simply the one of `root` and `run`.
     On {
-        /// Which object, from 2: its run root is `run2`.
-        store: u8,
+        /// Which object.
+        store: StoreId,
         /// The call, no `On` itself.
         of: Box<Call>,
     },
@@ -150,6 +149,32 @@ pub enum Call {
         /// Its arguments.
         arguments: Value,
     },
+}
+
+/// A Store object of a process, other than the one that has the graph root `root`, the run root `run` and no additional stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreId {
+    /// Another one of the same graph root, from 2, with a run root of its own: `run2`. No release before 1.38 makes such an
+    /// object (`getstore-ignores-runroot`); there it is the first.
+    Second(u8),
+    /// That one, opened with so many additional stores, which it only reads (`additionalimagestores` in storage.conf).
+    With(u8),
+    /// One whose graph root is that additional store, from 1: `additional1`. Its process may write there.
+    Additional(u8),
+}
+
+/// The most additional stores of a Store object.
+pub const ADDITIONAL_MAX: u8 = 2;
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreId::Second(number) => write!(f, "@{number} "),
+            StoreId::With(_) => Ok(()),
+            StoreId::Additional(number) => write!(f, "@additional{number} "),
+        }
+    }
 }
 
 /// A method of `type Locker interface` in `pkg/lockfile/lockfile.go`.
@@ -244,6 +269,15 @@ impl Call {
         matches!(self, Call::Lockfile { .. })
     }
 
+    /// Which Store object it is on; `None` of the first, without additional stores.
+    #[must_use]
+    pub fn store(&self) -> Option<StoreId> {
+        match self {
+            Call::On { store, .. } => Some(*store),
+            _ => None,
+        }
+    }
+
     /// The call itself, on whichever Store object it is.
     #[must_use]
     pub fn plain(&self) -> &Call {
@@ -287,7 +321,7 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Call::On { store, of } = self {
-            return write!(f, "@{store} {of}");
+            return write!(f, "{store}{of}");
         }
         f.write_str(self.name())?;
         match self {

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::call::{Call, Reply};
+use crate::call::{Call, Reply, StoreId};
 use crate::mutation::{self, Turn};
 use crate::op::{CellName, Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::protocol::Entry;
@@ -94,21 +94,33 @@ impl<T> fmt::Debug for Cell<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Ctx {
     slot: Rc<RefCell<Slot>>,
-    /// Which Store object of the process the call is on; 0 of the first.
-    store: u8,
+    /// Which Store object of the process the call is on; `None` of the first.
+    store: Option<StoreId>,
 }
 
 impl Ctx {
-    /// The same handle for a call on Store object number `store` of the process, from 2: what belongs to a Store object
-    /// (fields of `s`, the run root) is its own, and what belongs to the process (lock objects by path) is shared.
+    /// The same handle for a call on another Store object of the process: what belongs to a Store object (fields of `s`,
+    /// the run root) is its own, and what belongs to the process (lock objects by path) is shared.
     #[must_use]
-    pub fn on_store(&self, store: u8) -> Self {
-        Self { store, ..self.clone() }
+    pub fn on_store(&self, store: StoreId) -> Self {
+        Self { store: Some(store), ..self.clone() }
+    }
+
+    /// How many additional stores the Store object of the call has, `additional1` the first.
+    #[must_use]
+    pub fn additional_stores(&self) -> u8 {
+        match self.store {
+            Some(StoreId::With(number)) => number,
+            _ => 0,
+        }
     }
 
     /// Asks for an operation and waits for its outcome. The typed methods below are all this one.
     pub async fn perform(&self, op: Op) -> Outcome {
-        let mut op = Some(if self.store == 0 { op } else { second_store::located(op, self.store) });
+        let mut op = Some(match self.store {
+            Some(store) => second_store::located(op, store),
+            None => op,
+        });
         poll_fn(|_| {
             let mut slot = self.slot.borrow_mut();
             if let Some(op) = op.take() {
@@ -174,9 +186,9 @@ impl Ctx {
         self.perform(Op::Close { file: file.clone() }).await;
     }
 
-    /// Opens a lock file and closes it.
-    pub async fn probe(&self, file: &Path) {
-        self.perform(Op::Probe { file: file.clone() }).await;
+    /// Opens a lock file, for reading alone or for writing too, and closes it.
+    pub async fn probe(&self, file: &Path, mode: Mode) {
+        self.perform(Op::Probe { file: file.clone(), mode }).await;
     }
 
     /// Reads the stamp of a lock file; `None` if it was never written.
@@ -251,8 +263,8 @@ impl Ctx {
     /// Starts a goroutine and returns its number.
     pub async fn spawn(&self, name: &str, arguments: Value) -> u32 {
         let mut call = Call::Goroutine { name: name.into(), arguments };
-        if self.store != 0 {
-            call = Call::On { store: self.store, of: Box::new(call) };
+        if let Some(store) = self.store {
+            call = Call::On { store, of: Box::new(call) };
         }
         self.value(Op::Spawn { call }).await
     }

@@ -15,7 +15,7 @@ pub mod plain;
 pub mod property;
 pub mod protocol;
 pub mod schedule;
-mod second_store;
+pub mod second_store;
 pub mod state;
 pub mod step;
 pub mod system;

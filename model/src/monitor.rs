@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::call::{Call, Fail, Reply};
-use crate::op::{Mode, Note, Path};
+use crate::call::{ADDITIONAL_MAX, Call, Fail, Reply, StoreId};
+use crate::op::{CellName, Mode, Note, Path};
 use crate::property::Property;
 use crate::protocol::layer_store::Mounts;
 use crate::protocol::layers::{self, Layer, Layers};
 use crate::protocol::record_store::{self, CONTAINER_LAYER, Record, Records, layer_of_container};
+use crate::second_store;
 use crate::state::{Local, Shared};
 use crate::system::System;
 use crate::value::{Datum, Value};
@@ -24,6 +25,8 @@ pub const IMAGES: &str = "root/vfs-images/images.json";
 pub const CONTAINERS: &str = "root/vfs-containers/containers.json";
 /// How often each layer is mounted.
 pub const MOUNTS: &str = "run/vfs-layers/mountpoints.json";
+/// The graph lock, whose stamp a Shutdown writes and nobody else.
+pub const GRAPH_LOCK: &str = "root/storage.lock";
 /// Where the lock file of the layers is, and those of single layers in a protocol that has them.
 const LAYERS_DIR: &str = "root/vfs-layers/";
 
@@ -34,21 +37,18 @@ pub type Wrong = (Property, String);
 #[must_use]
 pub fn is_contents(inode: &Path) -> bool {
     [LAYERS, IMAGES, CONTAINERS, MOUNTS].contains(&inode.0.as_str())
+        || (1..=ADDITIONAL_MAX).any(|number| of_additional(number).contains(&inode.0))
 }
 
-/// The documents that the answer to `call` is judged by, of those that anybody writes in `system`.
-pub fn contents_of<'s>(call: &Call, system: &'s System) -> impl Iterator<Item = Path> + use<'s> {
-    let asked: &[&str] = match call {
-        Call::Names { .. } | Call::Lookup { .. } | Call::Exists { .. } | Call::MultiList => {
-            &[LAYERS, IMAGES, CONTAINERS]
-        }
-        Call::Layers => &[LAYERS],
-        Call::Images => &[IMAGES],
-        Call::Containers => &[CONTAINERS],
-        Call::Mounted { .. } => &[LAYERS, CONTAINERS, MOUNTS],
-        _ => &[],
-    };
-    asked.iter().map(|path| Path::new(*path)).filter(|path| path.0 == LAYERS || system.may_write(path))
+/// The layers and the images of an additional store.
+fn of_additional(number: u8) -> [String; 2] {
+    [LAYERS, IMAGES].map(|path| second_store::in_additional(path, number).unwrap_or_default())
+}
+
+/// Whether it is a file of an additional store.
+fn is_in_additional(inode: &Path) -> bool {
+    let top = inode.0.split('/').next();
+    (1..=ADDITIONAL_MAX).any(|number| top == Some(&second_store::additional_root(number)))
 }
 
 /// The layers that are on disk.
@@ -62,6 +62,7 @@ fn document<T: Datum + Default>(shared: &Shared, path: &str) -> T {
 }
 
 /// What is on disk.
+#[derive(Default)]
 struct Contents {
     layers: Layers,
     images: Records,
@@ -77,6 +78,24 @@ impl Contents {
             containers: document(shared, CONTAINERS),
             mounts: document(shared, MOUNTS),
         }
+    }
+
+    /// What a Store object sees: after its own layers and images those of its additional stores, in their order.
+    fn seen_by(store: Option<StoreId>, shared: &Shared) -> Self {
+        let mut seen = match store {
+            Some(StoreId::Additional(_)) => Self::default(),
+            _ => Self::of(shared),
+        };
+        let numbers = match store {
+            Some(StoreId::With(number)) => 1..=number,
+            Some(StoreId::Additional(number)) => number..=number,
+            _ => return seen,
+        };
+        for [layers, images] in numbers.map(of_additional) {
+            seen.layers.extend(document::<Layers>(shared, &layers));
+            seen.images.extend(document::<Records>(shared, &images));
+        }
+        seen
     }
 
     /// The id and the names of the layer, image or container of that id or name.
@@ -113,8 +132,8 @@ impl Contents {
 /// `fresh`: what a query may answer while `shared` is true. An incomplete layer may be seen or not.
 #[must_use]
 pub fn answers(call: &Call, shared: &Shared) -> BTreeSet<Reply> {
+    let all = Contents::seen_by(call.store(), shared);
     let call = call.plain();
-    let all = Contents::of(shared);
     let complete = all.layers.iter().filter(|layer| !layer.incomplete).cloned().collect();
     let seen = all.answer(call);
     seen.into_iter().chain(Contents { layers: complete, ..all }.answer(call)).collect()
@@ -214,6 +233,44 @@ pub fn judge_access(local: &Local, thread: usize, lock: &Path, need: Need, what:
 pub fn judge_read_only(document: &Path) -> Wrong {
     let file = document.file_name();
     (Property::ReadOnly, format!("a store that was opened read-only replaces {file}"))
+}
+
+/// `read-only`: a lock file of an additional store is opened in a way that read-only media refuse (open(2), `EROFS`). `call` is
+/// that in which it is.
+#[must_use]
+pub fn judge_open(call: &Call, file: &Path, mode: Mode) -> Option<Wrong> {
+    let only_reads = matches!(call.store(), Some(StoreId::With(_)));
+    if !only_reads || mode == Mode::Shared || !is_in_additional(file) {
+        return None;
+    }
+    Some((Property::ReadOnly, format!("{file} of an additional store is opened for writing")))
+}
+
+/// `no-needless-load`: whether loads of this document are counted. The mounts are small, and read again after each save.
+#[must_use]
+pub fn is_counted(inode: &Path) -> bool {
+    is_contents(inode) && inode.0 != MOUNTS
+}
+
+/// `no-needless-load`: a process loads what it knows.
+#[must_use]
+pub fn judge_load(inode: &Path, holds: &Value) -> Wrong {
+    let (file, holds) = (inode.file_name(), show_document(holds));
+    (Property::NoNeedlessLoad, format!("{file} is loaded, which holds {holds} as when the process knew it last"))
+}
+
+/// `driver-alive`: whether the cell is `s.graphDriver`.
+#[must_use]
+pub fn is_graph_driver(cell: &CellName) -> bool {
+    cell.object.is_none() && cell.field == "s.graphDriver"
+}
+
+/// `driver-alive`: a document is replaced by a process whose driver was made before the last Shutdown, in this call. A new
+/// driver would have mounted its home again; without it the layer is mounted below, and hidden once somebody makes one.
+#[must_use]
+pub fn judge_mount(call: &Call, inode: &Path) -> Option<Wrong> {
+    let mounts = matches!(call.plain(), Call::Mount { .. }) && inode.0 == MOUNTS;
+    mounts.then(|| (Property::DriverAlive, format!("`{call}` uses a driver that was shut down since it was made")))
 }
 
 /// What a note does to the locks that a thread holds, and what is wrong about it. Pairs of locks that were taken one
@@ -316,7 +373,7 @@ fn broken(contents: &Contents) -> BTreeSet<String> {
 /// `crash-safe`: what a process leaves half-made that is killed in these calls.
 pub fn killed(calls: impl Iterator<Item = Call>, shared: &mut Shared) {
     let broken = broken(&Contents::of(shared));
-    for call in calls {
+    for call in calls.filter(|call| !is_on_additional(call)) {
         let touched = match call.plain().clone() {
             Call::PutLayer { id, .. } => vec![id],
             Call::CreateContainer { id, .. } | Call::DeleteContainer { id } => {
@@ -342,8 +399,16 @@ pub fn contents_replaced(call: &Call, document: &Path, replaced: &Value, shared:
     (!lost.is_empty()).then(|| (Property::CrashSafe, format!("{} was acknowledged and is gone", lost.join(", "))))
 }
 
+/// `crash-safe` is about the store itself: whoever fills an additional one is not judged.
+fn is_on_additional(call: &Call) -> bool {
+    matches!(call.store(), Some(StoreId::Additional(_)))
+}
+
 /// `crash-safe`: what a deletion may take away when it replaces a document that held `replaced`.
 fn deletes(call: &Call, document: &Path, replaced: &Value, shared: &Shared) -> Vec<String> {
+    if is_on_additional(call) {
+        return Vec::new();
+    }
     let mut documents = shared.documents.clone();
     documents.insert(document.clone(), replaced.clone());
     let before = Contents::of(&Shared { documents, ..Shared::default() });
@@ -366,7 +431,7 @@ fn deletes(call: &Call, document: &Path, replaced: &Value, shared: &Shared) -> V
 
 /// `crash-safe`: a call ends.
 pub fn call_ends(call: &Call, reply: &Reply, shared: &mut Shared) -> Option<Wrong> {
-    let value = reply.as_ref().ok()?;
+    let value = reply.as_ref().ok().filter(|_| !is_on_additional(call))?;
     let half = |id: &str| shared.half_made.contains(id).then_some("a layer");
     let dangling = |id: &str| shared.half_made.contains(&container(id)).then_some("a container");
     let listed = |ids: &Value| Vec::<String>::from_value(ids).unwrap_or_default();

@@ -121,6 +121,8 @@ pub enum Op {
     Probe {
         /// The lock file.
         file: Path,
+        /// `O_RDONLY` where it is shared, `O_RDWR` where it is exclusive.
+        mode: Mode,
     },
     /// Read the stamp. Outcome: [`Outcome::Value`], a `Stamp` or, of a file never written, `Nil`.
     ReadStamp {

@@ -33,15 +33,20 @@ pub enum Property {
     NoError,
     /// After a kill, what was acknowledged is still there and nothing half-made is seen.
     CrashSafe,
-    /// A store that is opened with an option that is to keep it from writing replaces no document.
+    /// A store that is opened with an option that is to keep it from writing replaces no document, and no lock file of an
+    /// additional store is opened for writing.
     ReadOnly,
+    /// No process loads a document that holds what it loaded or wrote last: each change is loaded once.
+    NoNeedlessLoad,
+    /// A layer is mounted only by a driver that was made since the last Shutdown of any process.
+    DriverAlive,
     /// Locks are taken in one global order.
     Ordered,
 }
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 13] = [
+    pub const ALL: [Property; 15] = [
         Property::Fresh,
         Property::NoLostUpdate,
         Property::Exclusive,
@@ -54,6 +59,8 @@ impl Property {
         Property::NoError,
         Property::CrashSafe,
         Property::ReadOnly,
+        Property::NoNeedlessLoad,
+        Property::DriverAlive,
         Property::Ordered,
     ];
 
@@ -73,6 +80,8 @@ impl Property {
             Property::NoError => "no-error",
             Property::CrashSafe => "crash-safe",
             Property::ReadOnly => "read-only",
+            Property::NoNeedlessLoad => "no-needless-load",
+            Property::DriverAlive => "driver-alive",
             Property::Ordered => "ordered",
         }
     }
@@ -94,7 +103,11 @@ impl Property {
             Property::NoPanic => "no Go panic",
             Property::NoError => "no call returns an error",
             Property::CrashSafe => "after a kill, what was acknowledged is there and nothing half-made is seen",
-            Property::ReadOnly => "a store that is opened read-only replaces no document",
+            Property::ReadOnly => {
+                "a store that is opened read-only replaces no document, and opens no lock file to write"
+            }
+            Property::NoNeedlessLoad => "no process loads a document that holds what it loaded or wrote last",
+            Property::DriverAlive => "a layer is mounted only by a driver that was made since the last Shutdown",
             Property::Ordered => "locks are taken in one global order",
         }
     }

@@ -32,6 +32,9 @@ pub struct Model<'s> {
 /// How many stamps may be held at once; a state keeps them as bits of a word.
 pub const STAMPS_MAX: u32 = 64;
 
+/// So many Shutdowns look like none, to a driver that has seen none of them.
+pub const SHUTDOWNS_MAX: u8 = 16;
+
 /// Whether a process still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Life {
@@ -58,6 +61,10 @@ pub struct Local {
     pub memory: Arc<Memory>,
     /// The record locks that it holds, by inode.
     pub locks: BTreeMap<Path, Mode>,
+    /// `no-needless-load`: what it loaded or wrote last, by inode.
+    pub known: BTreeMap<Path, Value>,
+    /// `driver-alive`: of which Shutdown it knew when it last looked at the graph lock, and when it made its driver.
+    pub shutdowns_seen: [u8; 2],
 }
 
 /// A thread of a process.
@@ -98,6 +105,8 @@ pub struct Shared {
     pub mtimes: BTreeMap<Path, u64>,
     /// How many kills there may still be.
     pub crashes_left: u32,
+    /// `driver-alive`: how many times a driver was shut down, modulo [`SHUTDOWNS_MAX`].
+    pub shutdowns: u8,
     /// `crash-safe`: what was acknowledged and not deleted since: layers by id, `image ID`, `container ID`.
     pub acknowledged: BTreeSet<String>,
     /// `crash-safe`: what a deletion has taken away and nobody has made since, under the same names.
@@ -177,8 +186,16 @@ impl<'s> Model<'s> {
                 beside: false,
             });
         }
-        let mut local =
-            Local { kind, life: Life::Alive, runs_left, threads, memory: Arc::default(), locks: BTreeMap::new() };
+        let mut local = Local {
+            kind,
+            life: Life::Alive,
+            runs_left,
+            threads,
+            memory: Arc::default(),
+            locks: BTreeMap::new(),
+            known: BTreeMap::new(),
+            shutdowns_seen: [0; 2],
+        };
         for index in 0..local.threads.len() {
             if index > 0 {
                 local.threads[index].position = before(process, index);
@@ -303,8 +320,7 @@ impl Local {
 impl Shared {
     /// Gives each file whose time is kept its first time: the present, or none.
     pub fn start_times(&mut self, system: &System) {
-        let timed = system.processes.iter().flat_map(|process| process.protocol.timed);
-        for path in timed.map(|path| system.inode(&Path::new(*path))) {
+        for path in system.timed().iter().map(|path| system.inode(path)) {
             let is_there = !path.is_document() || self.documents.contains_key(&path);
             self.mtimes.insert(path, if is_there { self.clock } else { 0 });
         }

@@ -179,6 +179,8 @@ fn die(local: &mut Local) {
     local.threads.clear();
     local.memory = Arc::default();
     local.locks.clear();
+    local.known.clear();
+    local.shutdowns_seen = [0; 2];
     local.runs_left = Some(0);
 }
 

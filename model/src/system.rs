@@ -1,10 +1,13 @@
 //! What is checked: which processes and threads make which calls on which store.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::call::Call;
+use crate::call::{Call, StoreId};
 use crate::op::Path;
 use crate::protocol::Entry;
+use crate::second_store;
 use crate::value::Value;
 
 /// How often something is done.
@@ -75,26 +78,49 @@ impl System {
         path.clone()
     }
 
+    /// Every call that a script holds.
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.processes
+            .iter()
+            .flat_map(|process| process.before.iter().chain(process.threads.iter().flat_map(|thread| &thread.script)))
+    }
+
     /// Whether anything in this system can write the document: it is there at the start, or a call is made for it.
     #[must_use]
     pub fn may_write(&self, document: &Path) -> bool {
-        let scripts = |process: &Process| {
-            let threads = process.threads.iter().flat_map(|thread| thread.script.clone());
-            process.before.iter().cloned().chain(threads).collect::<Vec<_>>()
+        let writes = |call: &Call| {
+            let file = match call.plain() {
+                Call::PutLayer { .. } => "layers.json",
+                Call::CreateImage { .. } => "images.json",
+                Call::CreateContainer { .. } => "containers.json",
+                Call::Mount { .. } => "mountpoints.json",
+                _ => return false,
+            };
+            file == document.file_name() && second_store::is_of(&document.0, call.store())
         };
-        let writes = |call: &Call| match call {
-            Call::CreateImage { .. } => document.file_name() == "images.json",
-            Call::CreateContainer { .. } => document.file_name() == "containers.json",
-            Call::Mount { .. } => document.file_name() == "mountpoints.json",
-            _ => false,
-        };
-        self.documents.iter().any(|(path, _)| path == document)
-            || self.processes.iter().flat_map(scripts).any(|call| writes(&call))
+        self.documents.iter().any(|(path, _)| path == document) || self.calls().any(writes)
     }
 
-    /// Whether time is kept for `path`.
+    /// How many additional stores anybody reads or writes.
     #[must_use]
-    pub fn is_timed(&self, path: &Path) -> bool {
-        self.processes.iter().any(|process| process.protocol.timed.contains(&path.0.as_str()))
+    pub fn additional_stores(&self) -> u8 {
+        let used = |call: &Call| match call.store() {
+            Some(StoreId::With(number) | StoreId::Additional(number)) => number,
+            _ => 0,
+        };
+        self.calls().map(used).max().unwrap_or(0)
+    }
+
+    /// The files whose time is kept, of each store.
+    #[must_use]
+    pub fn timed(&self) -> BTreeSet<Path> {
+        let timed = self.processes.iter().flat_map(|process| process.protocol.timed);
+        let additional = 1..=self.additional_stores();
+        timed
+            .flat_map(|path| {
+                let of_each = additional.clone().filter_map(|number| second_store::in_additional(path, number));
+                of_each.chain([(*path).to_owned()]).map(Path)
+            })
+            .collect()
     }
 }

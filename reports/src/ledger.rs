@@ -86,7 +86,7 @@ impl Ledger {
             (Op::Lock { file, mode, .. }, Outcome::Locked(LockResult::Granted)) => {
                 self.files.entry(file.clone()).or_default().insert(process, *mode);
             }
-            (Op::Close { file } | Op::Probe { file }, _) => {
+            (Op::Close { file } | Op::Probe { file, .. }, _) => {
                 if let Some(holders) = self.files.get_mut(file) {
                     holders.remove(&process);
                 }

@@ -98,7 +98,7 @@ pub(crate) fn file_of(op: &Op) -> Option<&Path> {
     match op {
         Op::Lock { file, .. }
         | Op::Close { file }
-        | Op::Probe { file }
+        | Op::Probe { file, .. }
         | Op::ReadStamp { file }
         | Op::WriteStamp { file }
         | Op::Mtime { file } => Some(file),

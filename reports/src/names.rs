@@ -109,7 +109,7 @@ fn lock_files(event: &Event) -> impl Iterator<Item = &Path> {
         Some(
             Op::Lock { file, .. }
             | Op::Close { file }
-            | Op::Probe { file }
+            | Op::Probe { file, .. }
             | Op::ReadStamp { file }
             | Op::WriteStamp { file },
         ) => Some(file),

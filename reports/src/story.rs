@@ -255,7 +255,7 @@ impl Teller<'_> {
         match op {
             Op::Lock { file, mode, .. } => self.locked(lane, file, *mode, outcome),
             Op::Close { file } => self.closed(lane, file),
-            Op::Probe { file } => match self.ledger.holds(lane.0, file) {
+            Op::Probe { file, .. } => match self.ledger.holds(lane.0, file) {
                 Some(mode) => (
                     Kind::Step,
                     format!("opens and closes {}, which drops {}", file.file_name(), self.names.held(file, mode)),
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn a_probe_that_drops_a_lock_is_told() {
         let file = Path::new("root/storage.lock");
-        let probe = || done(0, Op::Probe { file: file.clone() });
+        let probe = || done(0, Op::Probe { file: file.clone(), mode: Mode::Exclusive });
         assert_eq!(
             texts(vec![probe(), lock(0, &file, Mode::Shared, granted()), probe(), close(0, &file)]),
             ["R(graph) granted", "opens and closes storage.lock, which drops R(graph)"]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lockproof_model::call::{Call, LockMethod};
+use lockproof_model::call::{ADDITIONAL_MAX, Call, LockMethod, StoreId};
 
 use crate::decode::{Mistakes, Placed};
 
@@ -48,9 +48,12 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
         mistakes.add(&text.span, "empty call", "a call goes here", forms_help());
         return None;
     }
-    if let Some(store) = words[0].value.strip_prefix('@') {
-        let Ok(store @ 2..=9) = store.parse::<u8>() else {
-            let help = "`@2` to `@9`: another Store object of the process; without it, the first".to_owned();
+    if let Some(name) = words[0].value.strip_prefix('@') {
+        let Some(store) = store_id(name) else {
+            let help =
+                "`@2` to `@9`: another Store object of the process; `@additional1`, `@additional2`: one of that \
+                        additional store; without it, the first"
+                    .to_owned();
             mistakes.add(&words[0].span, format!("`{}` is no Store object", words[0].value), "here", help);
             return None;
         };
@@ -62,6 +65,15 @@ pub(crate) fn parse(text: &Placed<&str>, source: &str, mistakes: &mut Mistakes) 
         return plain(words, mistakes).map(|of| Call::On { store, of: Box::new(of) });
     }
     plain(words, mistakes)
+}
+
+/// The Store object of that name: `2` to `9`, `additional1`, `additional2`.
+fn store_id(name: &str) -> Option<StoreId> {
+    let number = |text: &str| text.parse::<u8>().ok();
+    match name.strip_prefix("additional") {
+        Some(text) => number(text).filter(|number| (1..=ADDITIONAL_MAX).contains(number)).map(StoreId::Additional),
+        None => number(name).filter(|number| (2..=9).contains(number)).map(StoreId::Second),
+    }
 }
 
 /// The call that `words` are, at least one.
@@ -107,7 +119,7 @@ fn plain(mut words: Vec<Placed<&str>>, mistakes: &mut Mistakes) -> Option<Call> 
 /// `call` as a scenario writes it. A list that is empty cannot be written; no file holds one.
 pub(crate) fn write(call: &Call) -> String {
     if let Call::On { store, of } = call {
-        return format!("@{store} {}", write(of));
+        return format!("{store}{}", write(of));
     }
     let mut words = vec![call.name().to_owned()];
     match call {

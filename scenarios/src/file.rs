@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{ADDITIONAL_MAX, Call};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
@@ -19,7 +19,7 @@ use crate::{store, usage};
 
 const FILE_KEYS: [&str; 11] =
     ["name", "title", "cites", "about", "properties", "protocols", "crashes", "store", "alias", "process", "expect"];
-const PROCESS_KEYS: [&str; 7] = ["name", "count", "runs", "protocol", "crash", "before", "thread"];
+const PROCESS_KEYS: [&str; 8] = ["name", "count", "runs", "protocol", "additional", "crash", "before", "thread"];
 /// More kills than this are not asked for by any scenario, and each multiplies the states.
 const CRASHES_MAX: u32 = 8;
 
@@ -97,6 +97,7 @@ impl Reader<'_> {
             images: store.images,
             containers: store.containers,
             mounts: store.mounts,
+            additional: store.additional,
             aliases,
             kinds: drafts.into_iter().map(|draft| draft.kind).collect(),
             expectations,
@@ -224,6 +225,8 @@ impl Reader<'_> {
         let count = table.optional("count").and_then(|item| item.count(1..processes_max + 1, mistakes));
         let runs = table.optional("runs").and_then(|item| item.times(mistakes));
         let may_crash = table.optional("crash").and_then(|item| item.flag(mistakes));
+        let additional =
+            table.optional("additional").and_then(|item| item.count(0..u32::from(ADDITIONAL_MAX) + 1, mistakes));
         let pinned = table.optional("protocol").and_then(|item| item.text(mistakes));
         let protocol = pinned.and_then(|name| self.protocol(&name));
         let before = table.optional("before").map(|item| self.calls(&item));
@@ -251,6 +254,7 @@ impl Reader<'_> {
             runs: repeats(runs),
             protocol,
             may_crash: may_crash.is_some_and(|flag| flag.value),
+            additional: additional.map_or(0, |number| u8::try_from(number.value).unwrap_or(ADDITIONAL_MAX)),
             before: before.iter().map(|call| call.value.clone()).collect(),
             threads,
         };

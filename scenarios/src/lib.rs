@@ -16,6 +16,7 @@ mod error;
 mod expect;
 mod file;
 mod near;
+mod races;
 mod scenario;
 mod store;
 mod usage;
@@ -26,7 +27,9 @@ pub use discussion::{REMARKS, Remark, remark};
 pub use equivalent::{Equivalent, equivalents};
 pub use error::{Mistake, Refused, ScenarioError};
 pub use near::nearest;
+pub use races::{RACES, Race, race};
 pub use scenario::{Expectation, Kind, Scenario};
+pub use store::Additional;
 
 use std::path::Path;
 

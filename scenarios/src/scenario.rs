@@ -1,6 +1,6 @@
 //! A scenario as it was read, and the system that it makes with a protocol.
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, StoreId};
 use lockproof_model::op::Path;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::layer_store::Mounts;
@@ -8,6 +8,7 @@ use lockproof_model::protocol::{Entry, Layer, LayerStore, Record, RecordStore};
 use lockproof_model::system::{Process, Repeat, System, Thread};
 use lockproof_model::value::{Datum, Object};
 
+use crate::store::Additional;
 use crate::write;
 
 /// Who does what to a store, what must hold, and what is expected.
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub containers: Vec<Record>,
     /// How often layers are mounted at the start, by id.
     pub mounts: Mounts,
+    /// What the additional stores have at the start.
+    pub additional: Vec<Additional>,
     /// Pairs of a path and the one it is another name of.
     pub aliases: Vec<(Path, Path)>,
     /// The processes, those that are alike as one.
@@ -60,6 +63,8 @@ pub struct Kind {
     pub protocol: Option<Entry>,
     /// Whether they may be killed.
     pub may_crash: bool,
+    /// How many additional stores they read, the first ones.
+    pub additional: u8,
     /// Calls of the first thread, before any other starts.
     pub before: Vec<Call>,
     /// Their threads.
@@ -81,8 +86,8 @@ impl Scenario {
     /// The closed system in which `protocol` is checked: it is what every process speaks that is not pinned to another.
     #[must_use]
     pub fn system(&self, protocol: Entry) -> System {
-        let store = LayerStore::at(Object(0), true);
         let (mut documents, mut stamped) = (Vec::new(), Vec::new());
+        let store = LayerStore::at(Object(0), true);
         if !self.layers.is_empty() {
             documents.push((store.layers.path, self.layers.to_value()));
             stamped.push(store.lockfile.path);
@@ -94,6 +99,18 @@ impl Scenario {
         for (store, records) in [(RecordStore::images(), &self.images), (RecordStore::containers(), &self.containers)] {
             if !records.is_empty() {
                 documents.push((store.document.path, records.to_value()));
+                stamped.push(store.lockfile.path);
+            }
+        }
+        for (number, additional) in (1..).zip(&self.additional) {
+            if !additional.layers.is_empty() {
+                let store = LayerStore::additional(Object(0), number, true);
+                documents.push((store.layers.path, additional.layers.to_value()));
+                stamped.push(store.lockfile.path);
+            }
+            if !additional.images.is_empty() {
+                let store = RecordStore::images_of_additional(number);
+                documents.push((store.document.path, additional.images.to_value()));
                 stamped.push(store.lockfile.path);
             }
         }
@@ -127,11 +144,19 @@ impl Scenario {
 impl Kind {
     /// The processes of this kind.
     fn processes(&self, protocol: Entry) -> impl Iterator<Item = Process> {
+        let own = |call: &Call| match call {
+            Call::Lockfile { .. } | Call::On { .. } => call.clone(),
+            _ if self.additional == 0 => call.clone(),
+            _ => Call::On { store: StoreId::With(self.additional), of: Box::new(call.clone()) },
+        };
+        let before: Vec<Call> = self.before.iter().map(own).collect();
+        let thread = |thread: &Thread| Thread { script: thread.script.iter().map(own).collect(), ..thread.clone() };
+        let threads: Vec<Thread> = self.threads.iter().map(thread).collect();
         (1..=self.count).map(move |number| Process {
             name: if self.count == 1 { self.name.clone() } else { format!("{}-{number}", self.name) },
             protocol: self.protocol.unwrap_or(protocol),
-            before: self.before.clone(),
-            threads: self.threads.clone(),
+            before: before.clone(),
+            threads: threads.clone(),
             runs: self.runs,
             may_crash: self.may_crash,
         })

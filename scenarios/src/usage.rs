@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use lockproof_model::call::Call;
+use lockproof_model::call::{Call, StoreId};
 use lockproof_model::protocol::record_store::layer_of_container;
 use lockproof_model::system::Repeat;
 
@@ -72,6 +72,14 @@ impl<'a> Known<'a> {
         for image in &store.images {
             known.images.add(&image.id, &image.names);
         }
+        for additional in &store.additional {
+            for layer in &additional.layers {
+                known.layers.add(&layer.id, &layer.names);
+            }
+            for image in &additional.images {
+                known.images.add(&image.id, &image.names);
+            }
+        }
         for container in &store.containers {
             known.containers.add(&container.id, &container.names);
         }
@@ -129,14 +137,6 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Which Store object of the process a call is on.
-fn store_of(call: &Call) -> u8 {
-    match call {
-        Call::On { store, .. } => *store,
-        _ => 1,
-    }
-}
-
 /// `GetStore` comes first: without it there is no store to call. The lock library alone needs none.
 fn opened(draft: &Draft, mistakes: &mut Mistakes) {
     let mut open = BTreeSet::new();
@@ -146,18 +146,18 @@ fn opened(draft: &Draft, mistakes: &mut Mistakes) {
     }
 }
 
-fn walk_opens(script: &[PlacedCall], open: &mut BTreeSet<u8>, mistakes: &mut Mistakes) {
+fn walk_opens(script: &[PlacedCall], open: &mut BTreeSet<Option<StoreId>>, mistakes: &mut Mistakes) {
     for call in script {
         if call.value.is_on_lockfile() {
             continue;
         }
-        let store = store_of(&call.value);
+        let store = call.value.store();
         if !open.insert(store) || *call.value.plain() == Call::Open {
             continue;
         }
-        let at = if store == 1 { String::new() } else { format!("@{store} ") };
+        let at = store.map(|store| store.to_string()).unwrap_or_default();
         let message = format!("`{at}{}` comes before `{at}open`", call.value.name());
-        let help = if store == 1 {
+        let help = if store.is_none() {
             "a process opens the store first; without a `before` of its own it does so by itself".to_owned()
         } else {
             format!("a process opens each Store object first, best in `before = [\"open\", \"{at}open\"]`")
@@ -168,7 +168,7 @@ fn walk_opens(script: &[PlacedCall], open: &mut BTreeSet<u8>, mistakes: &mut Mis
 
 /// Each `close-diff` closes a diff that its thread, or `before`, has opened; none is opened twice.
 fn diffs(draft: &Draft, mistakes: &mut Mistakes) {
-    let mut open_before: Vec<(u8, &str)> = Vec::new();
+    let mut open_before: Vec<(Option<StoreId>, &str)> = Vec::new();
     walk_diffs(&draft.before, &mut open_before, mistakes);
     for ((script, span), thread) in draft.scripts.iter().zip(&draft.kind.threads) {
         let mut open = open_before.clone();
@@ -183,9 +183,9 @@ fn diffs(draft: &Draft, mistakes: &mut Mistakes) {
     }
 }
 
-fn walk_diffs<'a>(script: &'a [PlacedCall], open: &mut Vec<(u8, &'a str)>, mistakes: &mut Mistakes) {
+fn walk_diffs<'a>(script: &'a [PlacedCall], open: &mut Vec<(Option<StoreId>, &'a str)>, mistakes: &mut Mistakes) {
     for call in script {
-        let store = store_of(&call.value);
+        let store = call.value.store();
         match call.value.plain() {
             Call::Diff { id } if open.contains(&(store, id.as_str())) => {
                 let help = format!("close it first with `close-diff {id}`");

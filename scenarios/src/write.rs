@@ -10,6 +10,7 @@ use lockproof_model::system::{Repeat, Thread};
 
 use crate::calls;
 use crate::scenario::{Expectation, Kind, Scenario};
+use crate::store::Additional;
 
 pub(crate) fn scenario(scenario: &Scenario) -> String {
     // No field is left out in silence: one that is new has to be written here.
@@ -25,6 +26,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         images,
         containers,
         mounts,
+        additional,
         aliases,
         kinds,
         expectations,
@@ -54,6 +56,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         ("images", images.iter().map(|image| record(image, "layer", &image.layer)).collect()),
         ("containers", containers.iter().map(|container| record(container, "image", &container.image)).collect()),
         ("mounts", mounts.iter().map(mount).collect()),
+        ("additional", additional.iter().map(self::additional).collect()),
     ];
     if stored.iter().any(|(_, items)| !items.is_empty()) {
         text.push_str("\n[store]\n");
@@ -116,12 +119,22 @@ fn record(record: &Record, key: &str, on: &str) -> String {
     format!("{{ {} }}", keys.join(", "))
 }
 
+fn additional(store: &Additional) -> String {
+    let Additional { layers, images } = store;
+    let layers: Vec<String> = layers.iter().map(layer).collect();
+    let images: Vec<String> = images.iter().map(|image| record(image, "layer", &image.layer)).collect();
+    let keys = [("layers", layers), ("images", images)];
+    let keys = keys.iter().filter(|(_, items)| !items.is_empty());
+    let keys: Vec<String> = keys.map(|(key, items)| format!("{key} = [{}]", items.join(", "))).collect();
+    format!("{{ {} }}", keys.join(", "))
+}
+
 fn mount((layer, count): &(String, u32)) -> String {
     format!("{{ layer = {}, count = {count} }}", quoted(layer))
 }
 
 fn kind(text: &mut String, kind: &Kind) {
-    let Kind { name, count, runs, protocol, may_crash, before, threads } = kind;
+    let Kind { name, count, runs, protocol, may_crash, additional, before, threads } = kind;
     line(text, "\n[[process]]\nname", &quoted(name));
     if *count != 1 {
         line(text, "count", &count.to_string());
@@ -129,6 +142,9 @@ fn kind(text: &mut String, kind: &Kind) {
     repeat(text, "runs", *runs);
     if let Some(protocol) = protocol {
         line(text, "protocol", &quoted(protocol.name));
+    }
+    if *additional > 0 {
+        line(text, "additional", &additional.to_string());
     }
     if *may_crash {
         line(text, "crash", "true");

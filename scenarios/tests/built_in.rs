@@ -9,7 +9,7 @@ use lockproof_model::property::Property;
 use lockproof_model::protocol::{self, Layers};
 use lockproof_model::system::Repeat;
 use lockproof_model::value::Datum;
-use lockproof_scenarios::{BUILT_IN, Scenario, built_in, remark};
+use lockproof_scenarios::{BUILT_IN, RACES, REMARKS, Scenario, built_in, race, remark};
 
 fn scenarios() -> &'static [Scenario] {
     match built_in() {
@@ -133,5 +133,49 @@ fn every_scenario_is_read_as_it_was_written() {
             scenario.expectations.sort_by_key(|expected| (expected.property, expected.protocol.clone()));
         }
         assert_eq!(format!("{again:?}"), format!("{scenario:?}"));
+    }
+}
+
+#[test]
+fn every_remark_of_the_discussion_is_answered() {
+    for remark in REMARKS {
+        let answers = scenarios().iter().any(|scenario| scenario.cites.iter().any(|cite| cite == remark.id));
+        assert!(answers, "{}", remark.id);
+    }
+}
+
+#[test]
+fn every_race_has_a_scenario_or_a_reason_and_not_both() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the reference");
+    let (mut stated, mut left_out) = (0, 0);
+    for race in RACES {
+        let has_scenario = scenarios().iter().any(|scenario| scenario.cites.iter().any(|cite| cite == race.id));
+        assert_eq!(has_scenario, race.not_stated.is_none(), "{}", race.id);
+        match race.not_stated {
+            None => stated += 1,
+            Some(why) => {
+                left_out += 1;
+                assert!(
+                    readme.contains(&format!("| `{}` | {why} |\n", race.id)),
+                    "the table of README.md lacks {}",
+                    race.id
+                );
+            }
+        }
+    }
+    let (_, table) = readme.split_once("## Not stated here").expect("the table");
+    let (table, _) = table.split_once("## Mistakes").expect("its end");
+    assert_eq!(table.matches("\n| `").count(), left_out, "the table of README.md has what is no race");
+    assert_eq!((stated, left_out), (48, 24));
+}
+
+#[test]
+fn what_a_scenario_cites_is_a_remark_a_race_or_a_link() {
+    for scenario in scenarios() {
+        for cite in &scenario.cites {
+            let known = remark(cite).is_some() || race(cite).is_some() || cite.contains("://");
+            assert!(known, "{}: {cite}", scenario.name);
+        }
     }
 }

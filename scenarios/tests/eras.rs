@@ -52,3 +52,18 @@ fn two_store_objects_in_one_process() {
 fn a_reader_beside_a_reader() {
     insta::assert_snapshot!(figures(&["startup-write-lock", "two-diffs-at-once"]));
 }
+
+#[test]
+fn additional_stores_of_one_process() {
+    insta::assert_snapshot!(figures(&["additional-store-on-read-only-media", "ro-layer-stores-partial"]));
+}
+
+#[test]
+fn loads_and_drivers_of_one_process() {
+    insta::assert_snapshot!(figures(&[
+        "one-load-for-each-change",
+        "empty-lock-is-always-loaded",
+        "own-shutdown-unnoticed",
+        "touched-since-clock",
+    ]));
+}

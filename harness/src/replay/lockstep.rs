@@ -384,7 +384,7 @@ impl<'s> Lockstep<'s> {
                     _ => {}
                 }
             }
-            Op::Close { file } | Op::Probe { file } => {
+            Op::Close { file } | Op::Probe { file, .. } => {
                 let inode = self.report.system.inode(file);
                 self.parties[process].held.remove(&inode);
             }

@@ -11,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockproof_model::call::Call;
 use lockproof_model::monitor;
-use lockproof_model::op::{Mode, Note, Op, Path};
+use lockproof_model::op::{Mode, Note, Op, Outcome, Path};
 use lockproof_model::property::Property;
 use lockproof_model::protocol::{Layers, Records};
 use lockproof_model::schedule::Step;
 use lockproof_model::state::Shared;
+use lockproof_model::trace::Effect;
 use lockproof_model::value::{Datum, Value};
 
-use crate::replay::{ReplayReport, Taken};
+use crate::replay::{CallMade, ReplayReport, Taken};
 use holds::Holds;
 
 /// What real processes showed of a property.
@@ -73,8 +74,13 @@ impl ReplayReport {
             }
             Property::NoError => Shown::of(self.error(), "no call returned an error"),
             Property::CrashSafe => Shown::of(self.crash_damage(), "the kill did no harm that shows"),
-            Property::ReadOnly => {
-                Shown::of(self.written_read_only(), "no store replaced a document that was opened read-only")
+            Property::ReadOnly => Shown::of(
+                self.written_read_only().or_else(|| self.opened_to_write()),
+                "no store replaced a document that was opened read-only",
+            ),
+            Property::NoNeedlessLoad => Shown::of(self.needless_load(), "each change was loaded once"),
+            Property::DriverAlive => {
+                Shown::of(self.dead_driver(), "every mount was by a driver made since the last Shutdown")
             }
             Property::Ordered => Shown::of(self.disorder(), "locks were taken in one order"),
         }
@@ -230,6 +236,77 @@ impl ReplayReport {
             let (_, text) = process.protocol.read_only.then(|| monitor::judge_read_only(&document))?;
             Some(format!("pid {}, step {}: {text}", taken.pid, taken.number))
         })
+    }
+
+    /// A lock file of an additional store that whoever only reads there opened for writing.
+    fn opened_to_write(&self) -> Option<String> {
+        self.steps.iter().find_map(|taken| {
+            let (Some(Op::Probe { file, mode }), Some(call)) = (&taken.real.op, &taken.real.call) else { return None };
+            let (_, text) = monitor::judge_open(call, &self.system.inode(file), *mode)?;
+            Some(format!("pid {}, step {}: {text}", taken.pid, taken.number))
+        })
+    }
+
+    /// A document that a process loads though it holds what the process knew of it. How many loads there were is said too.
+    fn needless_load(&self) -> Option<String> {
+        let mut known: BTreeMap<(u32, Path), Value> = BTreeMap::new();
+        let (mut needless, mut loads) = (None, 0);
+        for taken in &self.steps {
+            let (document, holds) = match (&taken.real.op, &taken.real.effect) {
+                (Some(Op::Read { document }), Effect::Done(Outcome::Value(value))) => (document, value),
+                (Some(Op::Rename { document, value, .. }), _) => (document, value),
+                _ => continue,
+            };
+            let inode = self.system.inode(&document.path);
+            if !monitor::is_counted(&inode) {
+                continue;
+            }
+            let knew = known.insert((taken.pid, inode.clone()), holds.clone());
+            if !matches!(taken.real.op, Some(Op::Read { .. })) {
+                continue;
+            }
+            loads += 1;
+            let judged = taken.real.call.as_ref().is_some_and(|call| !self.is_preparation(taken, call));
+            if judged && knew.as_ref() == Some(holds) && needless.is_none() {
+                let (_, text) = monitor::judge_load(&inode, holds);
+                needless = Some(format!("pid {}, step {}: {text}", taken.pid, taken.number));
+            }
+        }
+        needless.map(|text| format!("{text} ({loads} loads in all)"))
+    }
+
+    /// Whether a step belongs to the calls before a process's threads start: as many as there are of them, by its first thread.
+    fn is_preparation(&self, taken: &Taken, call: &Call) -> bool {
+        let Some(process) = self.system.processes.get(usize::from(taken.real.step.process())) else { return false };
+        let begun = |made: &&CallMade| made.pid == taken.pid && made.begun <= taken.number;
+        let before = self.calls.iter().filter(begun).count();
+        before <= process.before.len() && process.before.contains(call)
+    }
+
+    /// A layer that was mounted by a driver that had been shut down.
+    fn dead_driver(&self) -> Option<String> {
+        let mut shutdowns = 0;
+        let mut seen: BTreeMap<u32, [u32; 2]> = BTreeMap::new();
+        for taken in &self.steps {
+            let seen = seen.entry(taken.pid).or_default();
+            match &taken.real.op {
+                Some(Op::Mtime { file } | Op::ReadStamp { file }) if file.0 == monitor::GRAPH_LOCK => {
+                    seen[0] = shutdowns;
+                }
+                Some(Op::WriteStamp { file }) if file.0 == monitor::GRAPH_LOCK => shutdowns += 1,
+                Some(Op::Set { cell, value }) if monitor::is_graph_driver(cell) && *value != Value::Nil => {
+                    seen[1] = seen[0];
+                }
+                Some(Op::Rename { document, .. }) if seen[1] != shutdowns => {
+                    let call = taken.real.call.as_ref()?;
+                    if let Some((_, text)) = monitor::judge_mount(call, &self.system.inode(&document.path)) {
+                        return Some(format!("pid {}, step {}: {text}", taken.pid, taken.number));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// What is wrong after a kill: something acknowledged is gone, something half-made is seen, or nobody goes on.

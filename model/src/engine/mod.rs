@@ -59,12 +59,13 @@ pub enum Error {
     Model(#[from] ModelError),
 }
 
-/// Whether loom and shuttle judge `property`: not what is judged on endless runs, and not the wish `parallel-reads`, for which
-/// it counts at which moment within a step a reader leaves. `no-deadlock` they judge where a finite run gets stuck.
+/// Whether loom and shuttle judge `property`: not what is judged on endless runs, not the wish `parallel-reads`, for which
+/// it counts at which moment within a step a reader leaves, and not what only the explorer's monitors remember. `no-deadlock` they judge where a finite run gets stuck.
 #[must_use]
 pub fn judges(property: Property) -> bool {
     let endless = matches!(property, Property::NoStarvationWeak | Property::NoStarvationStrong);
-    !endless && !matches!(property, Property::ParallelReads | Property::ReadOnly)
+    let explored = matches!(property, Property::ReadOnly | Property::NoNeedlessLoad | Property::DriverAlive);
+    !endless && !explored && property != Property::ParallelReads
 }
 
 /// `1 execution`, `2 executions`.

@@ -26,7 +26,7 @@ pub(super) fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool
             memory.rw_mutexes.get(mutex).is_none_or(|state| *mode == Mode::Shared && state.writer.is_none())
         }
         Some(Op::RwUnlock { mutex, .. }) => memory.rw_mutexes.contains_key(mutex),
-        Some(Op::Probe { file }) => !local.locks.contains_key(&model.system.inode(file)),
+        Some(Op::Probe { file, .. }) => !local.locks.contains_key(&model.system.inode(file)),
         _ => false,
     }
 }

@@ -93,8 +93,8 @@ impl Layout {
     pub(super) fn of(system: &System, automata: &Automata, objects: usize) -> Result<Self, ExportError> {
         let mut layout = Self { values: vec![Value::Nil], objects, ..Self::default() };
         layout.document(&Path::new(monitor::LAYERS), &Value::Nil, &mut BTreeSet::new());
-        for path in system.processes.iter().flat_map(|process| process.protocol.timed) {
-            intern(&mut layout.timed, &system.inode(&Path::new(*path)));
+        for path in system.timed() {
+            intern(&mut layout.timed, &system.inode(&path));
         }
         for path in &system.stamped {
             intern(&mut layout.locks, &system.inode(path));
@@ -124,6 +124,7 @@ impl Layout {
             }
         }
         features.extend(layout.alike());
+        features.extend((system.additional_stores() > 0).then(|| "additional stores".to_owned()));
         if !features.is_empty() {
             return Err(ExportError::Features(features.into_iter().collect()));
         }
@@ -182,7 +183,7 @@ impl Layout {
         match op {
             Op::Lock { file, .. }
             | Op::Close { file }
-            | Op::Probe { file }
+            | Op::Probe { file, .. }
             | Op::ReadStamp { file }
             | Op::WriteStamp { file } => {
                 intern(&mut self.locks, &system.inode(file));

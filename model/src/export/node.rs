@@ -124,7 +124,7 @@ impl Writer<'_> {
                 format!("{} {mode:?} {file}", if *wait { "F_SETLKW" } else { "F_SETLK" })
             }
             Op::Close { file } => format!("close {file}"),
-            Op::Probe { file } => format!("open and close {file}"),
+            Op::Probe { file, .. } => format!("open and close {file}"),
             Op::ReadStamp { file } => format!("read the stamp of {file}"),
             Op::WriteStamp { file } => format!("write a stamp into {file}"),
             Op::Read { document } => format!("read {}", document.path),
@@ -153,7 +153,7 @@ impl Writer<'_> {
         let done = Outcome::Done;
         match op {
             Op::Lock { file, mode: wanted, wait } => self.lock_options(options, &self.lock(file), mode(*wanted), *wait),
-            Op::Close { file } | Op::Probe { file } => {
+            Op::Close { file } | Op::Probe { file, .. } => {
                 self.outcome(options, &done, &[], &[format!("drop(me, {})", self.lock(file))]);
             }
             Op::ReadStamp { file } => {

@@ -49,6 +49,8 @@ pub fn macro_of(system: &System, property: Property) -> Result<&'static str, &'s
         Property::NoStarvationStrong => Err("SPIN has weak fairness only"),
         Property::ParallelReads => Err("it is shown by a run that is right, not by one that is wrong"),
         Property::Ordered => Err("it joins the orders of locks of different runs"),
+        Property::NoNeedlessLoad => Err("what a process knows of a document is not written down"),
+        Property::DriverAlive => Err("which Shutdown a driver knows of is not written down"),
         Property::ReadOnly => Err("a Store object that is opened read-only has no word in it"),
     }
 }

@@ -1,8 +1,8 @@
 //! Images, as store.go at 9f889830f locks for them: which stores a call takes, and in which order.
 
-use super::layers::{self, Layer};
+use super::layers::Layer;
 use super::record_store::{self, Record, RecordStore};
-use super::{Go, LayerStore, StoreProtocol};
+use super::{Go, LayerStore, StoreProtocol, additional};
 use crate::call::Fail;
 use crate::ctx::Ctx;
 
@@ -11,17 +11,20 @@ pub async fn create_image<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, image: Re
     let layers = if image.layer.is_empty() {
         None
     } else {
-        let store = p.layer_store(ctx).await?;
-        p.ro_layer_stores(ctx).await;
+        let (store, additional) = p.both_layer_store_kinds(ctx).await?;
         p.start_writing(ctx, &store).await?;
-        Some(store)
+        Some((store, additional))
     };
-    let known = match &layers {
-        Some(store) => layers::lookup(&ctx.get(&store.cache).await.layers, &image.layer).is_some(),
-        None => true,
+    let mut held = Ok(0);
+    if let Some((store, additional)) = &layers {
+        held = p.find_parent(ctx, store, additional, &image.layer).await.map(|(_, held)| held);
+    }
+    let created = match held {
+        Ok(_) => create_record(p, ctx, image).await,
+        Err(ref fail) => Err(fail.clone()),
     };
-    let created = if known { create_record(p, ctx, image).await } else { Err(Fail::layer_unknown()) };
-    if let Some(store) = &layers {
+    if let Some((store, additional)) = &layers {
+        additional::stop_reading(p, ctx, &additional[..held.unwrap_or(0)]).await;
         p.stop_writing(ctx, store).await;
     }
     created
@@ -86,15 +89,20 @@ fn unneeded(layers: &[Layer], top: &str, needed: impl Fn(&str) -> bool) -> Vec<S
 
 /// `Images`. Returns the ids.
 pub async fn images<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx) -> Go<Vec<String>> {
-    list(p, ctx, &RecordStore::images()).await
+    let stores = p.all_image_stores(ctx).await?;
+    list(p, ctx, &stores).await
 }
 
-/// `Containers`, which lists like `Images`. Returns the ids.
-pub async fn list<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, store: &RecordStore) -> Go<Vec<String>> {
-    p.start_reading_records(ctx, store).await?;
-    let records = ctx.get(&store.cache).await.records;
-    p.stop_reading_records(ctx, store).await;
-    Ok(records.into_iter().map(|record| record.id).collect())
+/// What is in all of the stores. `Containers` lists like `Images`. Returns the ids.
+pub async fn list<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, stores: &[RecordStore]) -> Go<Vec<String>> {
+    let mut ids = Vec::new();
+    let (_, held) = additional::read_records(p, ctx, stores, |records| {
+        ids.extend(records.iter().map(|record| record.id.clone()));
+        None::<()>
+    })
+    .await?;
+    additional::stop_reading_records(p, ctx, &stores[..held]).await;
+    Ok(ids)
 }
 
 /// The layers, the images and the containers under their write locks, as whatever deletes something begins. On error

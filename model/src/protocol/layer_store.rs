@@ -4,10 +4,11 @@
 
 use super::layers::{self, Layer, Layers};
 use super::{Go, Lockfile, LockfileProtocol};
-use crate::call::Fail;
+use crate::call::{ADDITIONAL_MAX, Fail};
 use crate::ctx::{Cell, Ctx};
 use crate::op::{Document, Path};
 use crate::record;
+use crate::second_store;
 use crate::value::{Datum, Object, Value};
 
 /// Where layer `id` is mounted, and how often (`type layerMountPoint struct`).
@@ -61,6 +62,23 @@ pub struct LayerStore {
 }
 
 impl LayerStore {
+    /// The handle of `object` over additional store `number`: without mounts, and as a rule only to be read.
+    #[must_use]
+    pub fn additional(object: Object, number: u8, ro: bool) -> Self {
+        let root = second_store::additional_root(number);
+        let lock = Path::new(format!("{root}/vfs-layers/layers.lock"));
+        let layers = Document { path: Path::new(format!("{root}/vfs-layers/layers.json")), lock: lock.clone() };
+        Self { lockfile: Lockfile::at(&lock, ro), layers, ..Self::at(object, false) }
+    }
+
+    /// The number of the additional store that it is over.
+    fn number(&self) -> Option<u8> {
+        (1..=ADDITIONAL_MAX).find(|number| {
+            let root = self.layers.path.0.split('/').next();
+            root == Some(&second_store::additional_root(*number))
+        })
+    }
+
     /// The handle of `object`, with or without a mounts lock.
     #[must_use]
     pub fn at(object: Object, with_mounts: bool) -> Self {
@@ -80,10 +98,17 @@ impl LayerStore {
 /// A pointer to a layer store, as a field of the store holds it.
 impl Datum for LayerStore {
     fn to_value(&self) -> Value {
-        (self.object, self.mounts_lockfile.is_some()).to_value()
+        match self.number() {
+            None => (self.object, self.mounts_lockfile.is_some()).to_value(),
+            Some(number) => (self.object, (u32::from(number), self.lockfile.ro)).to_value(),
+        }
     }
     fn from_value(value: &Value) -> Option<Self> {
-        <(Object, bool)>::from_value(value).map(|(object, with_mounts)| Self::at(object, with_mounts))
+        if let Some((object, with_mounts)) = <(Object, bool)>::from_value(value) {
+            return Some(Self::at(object, with_mounts));
+        }
+        let (object, (number, ro)) = <(Object, (u32, bool))>::from_value(value)?;
+        Some(Self::additional(object, u8::try_from(number).ok()?, ro))
     }
 }
 
@@ -105,7 +130,15 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         Ok(store)
     }
 
-    /// The `Load` at the end of `newLayerStore`: under no lock.
+    /// `newROLayerStore` of an additional store.
+    async fn new_ro_layer_store(&self, ctx: &Ctx, number: u8) -> Go<LayerStore> {
+        let store = LayerStore::additional(ctx.new_object().await, number, self.opens_read_only());
+        self.get_lockfile(ctx, &store.lockfile.path, store.lockfile.ro).await?;
+        self.first_load(ctx, &store).await?;
+        Ok(store)
+    }
+
+    /// The `Load` at the end of `newLayerStore` and of `newROLayerStore`: under no lock.
     async fn first_load(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
         self.load_layers(ctx, store).await
     }
@@ -163,9 +196,14 @@ pub trait LayerStoreProtocol: LockfileProtocol {
         true
     }
 
-    /// `LoadLocked`: `Load` under the write lock.
+    /// `LoadLocked`: `Load` under the write lock. `newROLayerStore` does the same under the read lock, in releases in which it
+    /// takes one.
     async fn load_locked(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
-        self.lock(ctx, &store.lockfile).await;
+        if store.lockfile.ro {
+            self.rlock(ctx, &store.lockfile).await;
+        } else {
+            self.lock(ctx, &store.lockfile).await;
+        }
         let loaded = self.load_layers(ctx, store).await;
         self.unlock(ctx, &store.lockfile).await;
         loaded

@@ -78,7 +78,7 @@ pub trait LockfileProtocol {
         ctx.mutex_lock(&lockfiles_lock).await;
         let result = match ctx.get(&known).await {
             Value::Nil => {
-                ctx.probe(path).await;
+                ctx.probe(path, if ro { Mode::Shared } else { Mode::Exclusive }).await;
                 ctx.set(&known, &Value::Bool(ro)).await;
                 Ok(Lockfile::at(path, ro))
             }

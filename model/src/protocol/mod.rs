@@ -2,12 +2,13 @@
 //!
 //! Four traits follow the Go files: [`LockfileProtocol`] is `pkg/lockfile`, [`LayerStoreProtocol`] is `layers.go`,
 //! [`RecordStoreProtocol`] is `images.go` and `containers.go`, [`StoreProtocol`] is `store.go`, of which the calls on images,
-//! containers and mounts are in [`images`], [`containers`] and [`mounts`]. Their provided methods are the code at commit
+//! containers and mounts are in [`images`], [`containers`] and [`mounts`], and the reading of additional stores in [`additional`]. Their provided methods are the code at commit
 //! 9f889830f, which is release 1.24.8.
 //! A version that differs overrides the functions that its change touches, and says nothing else: see [`pr_473`].
 //! So does a contributor's own, in their own crate. Release 1.45 changed so much that what has been since then has traits
 //! of its own, in [`rework`].
 
+pub mod additional;
 pub mod before_493;
 pub mod containers;
 pub mod copy_then_unlock;
@@ -36,7 +37,7 @@ pub use lockfile::{Lockfile, LockfileProtocol};
 pub use record_store::{Record, RecordStore, RecordStoreProtocol, Records};
 pub use store::StoreProtocol;
 
-use crate::call::{Call, Fail, Reply};
+use crate::call::{Call, Fail, Reply, StoreId};
 use crate::ctx::{Ctx, LocalFuture};
 use crate::mutation::Mutation;
 
@@ -67,10 +68,10 @@ impl Entry {
         let start = |ctx: Ctx, call: Call| -> LocalFuture<Reply> {
             Box::pin(async move {
                 match call {
-                    Call::On { store, of } if P::STORES_BY_RUN_ROOT => {
-                        P::default().call(&ctx.on_store(store), *of).await
+                    Call::On { store: StoreId::Second(_), of } if !P::STORES_BY_RUN_ROOT => {
+                        P::default().call(&ctx, *of).await
                     }
-                    Call::On { of, .. } => P::default().call(&ctx, *of).await,
+                    Call::On { store, of } => P::default().call(&ctx.on_store(store), *of).await,
                     call => P::default().call(&ctx, call).await,
                 }
             })

@@ -76,6 +76,7 @@ impl StoreProtocol for PerLayerLocks {
         let mut put = self.start_writing(ctx, &store).await;
         if put.is_ok() {
             let layers = ctx.get(&store.cache).await.layers;
+            self.supports_shifting(ctx).await;
             put = if parent.is_empty() || layers::lookup(&layers, &parent).is_some() {
                 self.put(ctx, &store, layer, diff).await
             } else {

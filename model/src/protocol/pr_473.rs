@@ -76,8 +76,7 @@ impl StoreProtocol for Pr473 {
     async fn layers(&self, ctx: &Ctx) -> Go<Vec<Layer>> {
         let store = self.layer_store(ctx).await?;
         let layers = ctx.get(&store.cache).await.layers;
-        self.ro_layer_stores(ctx).await;
-        Ok(layers)
+        self.with_additional_layers(ctx, layers).await
     }
 
     /// `ShutdownRO`: cleans the driver up under the graph lock alone.

@@ -7,6 +7,7 @@ use crate::call::Fail;
 use crate::ctx::{Cell, Ctx};
 use crate::op::{Document, Path};
 use crate::record;
+use crate::second_store;
 
 /// An image or a container, as far as locking cares (`type Image struct`, `type Container struct`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +91,25 @@ impl RecordStore {
         Self::named("images")
     }
 
+    /// The image store of additional store `number`, only to be read.
+    #[must_use]
+    pub fn images_of_additional(number: u8) -> Self {
+        let dir = format!("{}/vfs-images", second_store::additional_root(number));
+        let lock = Path::new(format!("{dir}/images.lock"));
+        Self {
+            lockfile: Lockfile::at(&lock, true),
+            document: Document { path: Path::new(format!("{dir}/images.json")), lock },
+            cache: Cell::global(format!("s.images[{number}].cache")),
+        }
+    }
+
+    /// How its variables are told from those of another: `images.json`, `additional1/vfs-images/images.json`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let path = &self.document.path;
+        if path.0.starts_with("root/") { path.file_name() } else { &path.0 }
+    }
+
     /// The container store.
     #[must_use]
     pub fn containers() -> Self {
@@ -100,10 +120,14 @@ impl RecordStore {
 /// The image store and the container store. Every method is the function of the same name in images.go and in
 /// containers.go.
 pub trait RecordStoreProtocol: LockfileProtocol {
-    /// `newImageStore`, `newContainerStore`: loads under the write lock.
+    /// `newImageStore`, `newContainerStore`: loads under the write lock; `newROImageStore` under the read lock.
     async fn new_record_store(&self, ctx: &Ctx, store: &RecordStore) -> Go<()> {
-        self.get_lockfile(ctx, &store.lockfile.path, false).await?;
-        self.lock(ctx, &store.lockfile).await;
+        self.get_lockfile(ctx, &store.lockfile.path, store.lockfile.ro).await?;
+        if store.lockfile.ro {
+            self.rlock(ctx, &store.lockfile).await;
+        } else {
+            self.lock(ctx, &store.lockfile).await;
+        }
         let loaded = self.load_records(ctx, store).await;
         self.unlock(ctx, &store.lockfile).await;
         loaded

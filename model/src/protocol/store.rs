@@ -5,7 +5,9 @@
 use super::layers::{self, Layer};
 use super::lockfile;
 use super::record_store::{self, Record, RecordStore};
-use super::{Go, LayerStore, LayerStoreProtocol, Lockfile, RecordStoreProtocol, containers, images, mounts};
+use super::{
+    Go, LayerStore, LayerStoreProtocol, Layers, Lockfile, RecordStoreProtocol, additional, containers, images, mounts,
+};
 use crate::call::{Call, Fail, Reply};
 use crate::ctx::{Cell, Ctx};
 use crate::op::{CellName, Path};
@@ -29,6 +31,12 @@ pub fn layer_store_field() -> Cell<Option<LayerStore>> {
     Cell::global("s.layerStore")
 }
 
+/// `s.roLayerStores`.
+#[must_use]
+pub fn ro_layer_stores_field() -> Cell<Vec<LayerStore>> {
+    Cell::global("s.roLayerStores")
+}
+
 /// `s.lastLoaded`.
 #[must_use]
 pub fn last_loaded() -> Cell<Instant> {
@@ -43,8 +51,8 @@ pub fn open_diff(id: &str) -> Cell<Option<LayerStore>> {
 
 /// The store. Every method is the function of the same name in store.go.
 ///
-/// The additional read-only stores of a driver are none here, so that `ROLayerStores` and `ROImageStores` come to the
-/// locks they take and an empty list.
+/// Additional stores there are as many as the Store object was opened with; without any, `ROLayerStores` and `ROImageStores`
+/// come to the locks they take and an empty list.
 pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// The files whose `mtime` it asks for.
     const TIMED: &'static [&'static str] = &["root/storage.lock"];
@@ -131,6 +139,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         self.get_graph_driver(ctx).await;
         self.unlock(ctx, &graph).await;
         self.new_record_store(ctx, &RecordStore::images()).await?;
+        additional::make_ro_image_stores(self, ctx).await?;
         self.new_record_store(ctx, &RecordStore::containers()).await
     }
 
@@ -190,12 +199,50 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         self.layer_store(ctx).await
     }
 
-    /// `ROLayerStores`, of a driver without additional stores: the graph lock, the driver, and an empty list.
-    async fn ro_layer_stores(&self, ctx: &Ctx) {
+    /// `ROLayerStores`: under the graph lock, and kept for as long as the Store object lives.
+    async fn ro_layer_stores(&self, ctx: &Ctx) -> Go<Vec<LayerStore>> {
         let graph = graph_lock();
         self.lock(ctx, &graph).await;
-        self.get_graph_driver(ctx).await;
+        let mut stores = Ok(Vec::new());
+        if ctx.additional_stores() > 0 {
+            stores = Ok(ctx.get(&ro_layer_stores_field()).await);
+        }
+        if stores.as_ref().is_ok_and(Vec::is_empty) {
+            self.get_graph_driver(ctx).await;
+            stores = additional::make_ro_layer_stores(self, ctx).await;
+        }
         self.unlock(ctx, &graph).await;
+        stores
+    }
+
+    /// `ROImageStores`.
+    async fn ro_image_stores(&self, ctx: &Ctx) -> Go<Vec<RecordStore>> {
+        additional::lazy_ro_image_stores(self, ctx).await
+    }
+
+    /// The layer store and the additional ones, as whoever looks for a layer begins.
+    async fn both_layer_store_kinds(&self, ctx: &Ctx) -> Go<(LayerStore, Vec<LayerStore>)> {
+        let store = self.layer_store(ctx).await?;
+        Ok((store, self.ro_layer_stores(ctx).await?))
+    }
+
+    /// `append([]ROLayerStore{lstore}, lstores...)`, as a read begins.
+    async fn all_layer_stores(&self, ctx: &Ctx) -> Go<Vec<LayerStore>> {
+        let mut stores = vec![self.reading_layer_store(ctx).await?];
+        stores.extend(self.ro_layer_stores(ctx).await?);
+        Ok(stores)
+    }
+
+    /// `append([]ROImageStore{istore}, istores...)`, likewise.
+    async fn all_image_stores(&self, ctx: &Ctx) -> Go<Vec<RecordStore>> {
+        let mut stores = vec![RecordStore::images()];
+        stores.extend(self.ro_image_stores(ctx).await?);
+        Ok(stores)
+    }
+
+    /// What whoever makes a layer asks the driver.
+    async fn supports_shifting(&self, ctx: &Ctx) {
+        additional::supports_shifting(ctx).await;
     }
 
     /// `Status`.
@@ -237,23 +284,22 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     /// What has that id or name, as `Names`, `Lookup` and `Exists` find it: a layer, or, while the layers lock is still
     /// held, an image or a container. Returns its id and its names.
     async fn find(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
-        let store = self.reading_layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
-        self.start_reading(ctx, &store).await?;
-        let layer = layers::lookup(&ctx.get(&store.cache).await.layers, id).cloned();
+        let stores = self.all_layer_stores(ctx).await?;
+        let (layer, held) =
+            additional::read_layers(self, ctx, &stores, |layers| layers::lookup(layers, id).cloned()).await?;
         let found = match layer {
             Some(layer) => Ok((layer.id, layer.names)),
             None => self.find_record(ctx, id).await,
         };
-        self.stop_reading(ctx, &store).await;
+        additional::stop_reading(self, ctx, &stores[..held]).await;
         found
     }
 
     /// The part of `find` that asks the image store and then, while its lock is still held, the container store.
     async fn find_record(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
-        let (images, containers) = (RecordStore::images(), RecordStore::containers());
-        self.start_reading_records(ctx, &images).await?;
-        let mut found = record_store::lookup(&ctx.get(&images.cache).await.records, id).cloned();
+        let (images, containers) = (self.all_image_stores(ctx).await?, RecordStore::containers());
+        let (mut found, held) =
+            additional::read_records(self, ctx, &images, |records| record_store::lookup(records, id).cloned()).await?;
         let mut started = Ok(());
         if found.is_none() {
             started = self.start_reading_records(ctx, &containers).await;
@@ -263,7 +309,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
                 self.stop_reading_records(ctx, &containers).await;
             }
         }
-        self.stop_reading_records(ctx, &images).await;
+        additional::stop_reading_records(self, ctx, &images[..held]).await;
         started?;
         found.map(|record| (record.id, record.names)).ok_or_else(Fail::layer_unknown)
     }
@@ -288,46 +334,81 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         let store = self.layer_store(ctx).await?;
         self.load_locked(ctx, &store).await?;
         let layers = ctx.get(&store.cache).await.layers;
-        self.ro_layer_stores(ctx).await;
+        self.with_additional_layers(ctx, layers).await
+    }
+
+    /// The end of `Layers`: those of the additional stores follow.
+    async fn with_additional_layers(&self, ctx: &Ctx, mut layers: Vec<Layer>) -> Go<Vec<Layer>> {
+        let stores = self.ro_layer_stores(ctx).await?;
+        additional::list_layers(self, ctx, &stores, &mut layers).await?;
         Ok(layers)
     }
 
     /// `Layers`, of versions in which it is a read like any other.
     async fn layers_for_reading(&self, ctx: &Ctx) -> Go<Vec<Layer>> {
-        let store = self.reading_layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
-        self.start_reading(ctx, &store).await?;
-        let layers = ctx.get(&store.cache).await.layers;
-        self.stop_reading(ctx, &store).await;
+        let mut layers = Vec::new();
+        let stores = self.all_layer_stores(ctx).await?;
+        additional::list_layers(self, ctx, &stores, &mut layers).await?;
         Ok(layers)
     }
 
     /// `PutLayer`.
     async fn put_layer(&self, ctx: &Ctx, layer: Layer, diff: bool) -> Go<String> {
-        let store = self.layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
-        let containers = RecordStore::containers();
-        self.start_writing(ctx, &store).await?;
-        let mut put = self.start_writing_records(ctx, &containers).await;
+        let (store, additional) = self.both_layer_store_kinds(ctx).await?;
         let id = layer.id.clone();
-        if put.is_ok() {
-            put = self.put_locked(ctx, &store, layer, diff).await;
-            self.stop_writing_records(ctx, &containers).await;
-        }
+        self.start_writing(ctx, &store).await?;
+        let put = self.put_locked(ctx, &store, &additional, layer, diff).await;
         self.stop_writing(ctx, &store).await;
         put.map(|()| id)
     }
 
-    /// The part of `PutLayer` under the locks.
-    async fn put_locked(&self, ctx: &Ctx, store: &LayerStore, mut layer: Layer, diff: bool) -> Go<()> {
+    /// The part of `PutLayer` under the lock of the layers.
+    async fn put_locked(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        layer: Layer,
+        diff: bool,
+    ) -> Go<()> {
+        put_containers_first(self, ctx, store, additional, layer, diff).await
+    }
+
+    /// The id of the parent that `PutLayer` asks for, in its own layers, which are locked, or in an additional store. Those
+    /// that it has looked at stay locked, as many as returned; on error none.
+    async fn find_parent(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        parent: &str,
+    ) -> Go<(String, usize)> {
+        if parent.is_empty() {
+            return Ok((String::new(), 0));
+        }
+        let look = |layers: &Layers| layers::lookup(layers, parent).map(|layer| layer.id.clone());
+        if let Some(parent) = look(&ctx.get(&store.cache).await.layers) {
+            return Ok((parent, 0));
+        }
+        let (found, held) = additional::read_layers(self, ctx, additional, look).await?;
+        match found {
+            Some(parent) => Ok((parent, held)),
+            None => {
+                additional::stop_reading(self, ctx, &additional[..held]).await;
+                Err(Fail::layer_unknown())
+            }
+        }
+    }
+
+    /// The part of `PutLayer` under all locks.
+    async fn put_on(&self, ctx: &Ctx, store: &LayerStore, layer: Layer, diff: bool) -> Go<()> {
         if !layer.parent.is_empty() {
-            let layers = ctx.get(&store.cache).await.layers;
-            layer.parent = layers::lookup(&layers, &layer.parent).ok_or_else(Fail::layer_unknown)?.id.clone();
             let containers = ctx.get(&RecordStore::containers().cache).await.records;
             if containers.iter().any(|container| container.layer == layer.parent) {
                 return Err(Fail("ErrParentIsContainer".into()));
             }
         }
+        self.supports_shifting(ctx).await;
         self.put(ctx, store, layer, diff).await
     }
 
@@ -413,6 +494,25 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         containers::create_container(self, ctx, container).await
     }
 
+    /// The read locks of the additional stores that `CreateContainer` takes before it looks at anything: none.
+    async fn start_reading_for_container(&self, _ctx: &Ctx, _additional: &[LayerStore]) -> Go<()> {
+        Ok(())
+    }
+
+    /// The end of that.
+    async fn stop_reading_for_container(&self, _ctx: &Ctx, _additional: &[LayerStore]) {}
+
+    /// `imageTopLayerForMapping`. Returns the id of the layer, and how many additional stores it keeps locked.
+    async fn image_top_layer(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        top: &str,
+    ) -> Go<(String, usize)> {
+        containers::image_top_layer(self, ctx, store, additional, top).await
+    }
+
     /// `DeleteContainer`.
     async fn delete_container(&self, ctx: &Ctx, id: &str) -> Go<()> {
         containers::delete_container(self, ctx, id).await
@@ -420,7 +520,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
 
     /// `Containers`. Returns the ids.
     async fn containers(&self, ctx: &Ctx) -> Go<Vec<String>> {
-        images::list(self, ctx, &RecordStore::containers()).await
+        images::list(self, ctx, &[RecordStore::containers()]).await
     }
 
     /// All that there is, as a caller asks for it: `Layers`, then `Images`, then `Containers`, each under its own lock.
@@ -446,17 +546,18 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
 
     /// `Diff`: the read lock stays until the reader that it returns is closed.
     async fn diff(&self, ctx: &Ctx, id: &str) -> Go<()> {
-        let store = self.layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
-        // An error of `Load` returns with the lock held (`diff-leaks-lock-on-error`).
-        self.rlock(ctx, &store.lockfile).await;
-        self.reload_if_modified(ctx, &store).await?;
-        if layers::lookup(&ctx.get(&store.cache).await.layers, id).is_none() {
+        let (store, additional) = self.both_layer_store_kinds(ctx).await?;
+        for store in [store].into_iter().chain(additional) {
+            // An error of `Load` returns with the lock held (`diff-leaks-lock-on-error`).
+            self.rlock(ctx, &store.lockfile).await;
+            self.reload_if_modified(ctx, &store).await?;
+            if layers::lookup(&ctx.get(&store.cache).await.layers, id).is_some() {
+                ctx.set(&open_diff(id), &Some(store)).await;
+                return Ok(());
+            }
             self.unlock(ctx, &store.lockfile).await;
-            return Err(Fail::layer_unknown());
         }
-        ctx.set(&open_diff(id), &Some(store)).await;
-        Ok(())
+        Err(Fail::layer_unknown())
     }
 
     /// `Close` of the reader that `Diff` returned.
@@ -502,6 +603,30 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     async fn shutdown_ro(&self, _ctx: &Ctx) -> Go<()> {
         Err(Fail("ShutdownRO is not a function of this version".into()))
     }
+}
+
+/// The part of `PutLayer` under the lock of the layers: the containers, and then the additional stores that it looks for the
+/// parent in (`putlayer-container-before-rolayers`).
+pub async fn put_containers_first<P: StoreProtocol + ?Sized>(
+    p: &P,
+    ctx: &Ctx,
+    store: &LayerStore,
+    additional: &[LayerStore],
+    layer: Layer,
+    diff: bool,
+) -> Go<()> {
+    let containers = RecordStore::containers();
+    p.start_writing_records(ctx, &containers).await?;
+    let put = match p.find_parent(ctx, store, additional, &layer.parent).await {
+        Err(fail) => Err(fail),
+        Ok((parent, held)) => {
+            let put = p.put_on(ctx, store, Layer { parent, ..layer }, diff).await;
+            additional::stop_reading(p, ctx, &additional[..held]).await;
+            put
+        }
+    };
+    p.stop_writing_records(ctx, &containers).await;
+    put
 }
 
 fn ids_of(layers: Vec<Layer>) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! - `Touch` and `Modified` do all their work under `stateMutex` (1.27, 1.32.2);
 //! - `ReloadIfChanged` orders the threads of a process that reload (1.31), and reloads too if `layers.json` is not of the
 //!   time at which it was loaded, which a save of one's own does not note (1.32.3, `mtime-self-invalidation`);
+//! - the image stores of additional stores are made when the store is opened (1.32.1);
 //! - `Layers` copies the cache under the lock (1.36);
 //! - `Diff` unlocks on every path (1.27), and takes the graph lock while it starts, as a mount does (1.38). Both look at the
 //!   stamp of the graph lock, which `LayerStore` still does not: it compares times (1.32.1);
@@ -14,7 +15,7 @@ use super::layers::{self, Layer, Layers};
 use super::store::{graph_driver, graph_lock, last_loaded, open_diff};
 use super::{
     Entry, Go, LayerStore, LayerStoreProtocol, Lockfile, LockfileProtocol, RecordStore, RecordStoreProtocol,
-    StoreProtocol,
+    StoreProtocol, additional,
 };
 use crate::call::Fail;
 use crate::ctx::{Cell, Ctx};
@@ -80,7 +81,7 @@ impl LockfileProtocol for V1_43 {
 impl RecordStoreProtocol for V1_43 {
     /// `ReloadIfChanged`.
     async fn reload_records_if_modified(&self, ctx: &Ctx, store: &RecordStore) -> Go<()> {
-        let load_mut = CellName { object: None, field: format!("s.{}:loadMut", store.document.path.file_name()) };
+        let load_mut = CellName { object: None, field: format!("s.{}:loadMut", store.name()) };
         ctx.mutex_lock(&load_mut).await;
         let mut reloaded = Ok(());
         if self.modified(ctx, &store.lockfile).await {
@@ -158,6 +159,11 @@ impl StoreProtocol for V1_43 {
         }
     }
 
+    /// They are made when the store is opened, and not looked at again (1.32.1).
+    async fn ro_image_stores(&self, ctx: &Ctx) -> Go<Vec<RecordStore>> {
+        Ok(additional::ro_image_stores(ctx))
+    }
+
     async fn layers(&self, ctx: &Ctx) -> Go<Vec<Layer>> {
         let store = self.layer_store(ctx).await?;
         self.lock(ctx, &store.lockfile).await;
@@ -165,23 +171,26 @@ impl StoreProtocol for V1_43 {
         let layers = ctx.get(&store.cache).await.layers;
         self.unlock(ctx, &store.lockfile).await;
         loaded?;
-        self.ro_layer_stores(ctx).await;
-        Ok(layers)
+        self.with_additional_layers(ctx, layers).await
     }
 
     async fn diff(&self, ctx: &Ctx, id: &str) -> Go<()> {
-        let store = self.layer_store(ctx).await?;
-        self.ro_layer_stores(ctx).await;
+        let (store, additional) = self.both_layer_store_kinds(ctx).await?;
         let graph = graph_lock();
         self.lock(ctx, &graph).await;
         self.reset_if_shut_down(ctx).await;
-        let mut started = self.start_reading(ctx, &store).await;
-        if started.is_ok() && layers::lookup(&ctx.get(&store.cache).await.layers, id).is_none() {
+        let mut started = Err(Fail::layer_unknown());
+        for store in [store].into_iter().chain(additional) {
+            if let Err(fail) = self.start_reading(ctx, &store).await {
+                started = Err(fail);
+                break;
+            }
+            if layers::lookup(&ctx.get(&store.cache).await.layers, id).is_some() {
+                ctx.set(&open_diff(id), &Some(store)).await;
+                started = Ok(());
+                break;
+            }
             self.stop_reading(ctx, &store).await;
-            started = Err(Fail::layer_unknown());
-        }
-        if started.is_ok() {
-            ctx.set(&open_diff(id), &Some(store)).await;
         }
         self.unlock(ctx, &graph).await;
         started

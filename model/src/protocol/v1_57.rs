@@ -2,11 +2,12 @@
 //!
 //! - `Diff` takes the write lock of the layers (1.55, #2036), for the overlay driver mounts what it compares: no two diffs at
 //!   once, and nobody else reads a layer until the diff is closed;
+//! - `PutLayer` finds the parent, in an additional store too, before it locks the containers (1.55, #1927);
 //! - `MultiList` keeps the locks of the layers and the images until it has read the containers (1.56, #2061).
 
 use super::layers::Layer;
 use super::rework::{ReworkedLayerStore, ReworkedLockfile, ReworkedRecordStore, ReworkedStore};
-use super::{Entry, Go, LayerStore, RecordStore, RecordStoreProtocol, StoreProtocol, images};
+use super::{Entry, Go, LayerStore, RecordStore, RecordStoreProtocol, StoreProtocol, additional, images};
 use crate::ctx::Ctx;
 
 /// Release 1.57.2.
@@ -30,12 +31,39 @@ impl ReworkedStore for V1_57 {
         self.stop_writing_layers(ctx, store).await;
     }
 
+    fn shifts_by_graph_driver(&self) -> bool {
+        true
+    }
+
+    async fn put_under_layers_lock(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        layer: Layer,
+        diff: bool,
+    ) -> Go<()> {
+        let (parent, held) = self.find_parent(ctx, store, additional, &layer.parent).await?;
+        let containers = RecordStore::containers();
+        let mut put = self.start_writing_records(ctx, &containers).await;
+        if put.is_ok() {
+            put = self.put_on(ctx, store, Layer { parent, ..layer }, diff).await;
+            self.stop_writing_records(ctx, &containers).await;
+        }
+        additional::stop_reading(self, ctx, &additional[..held]).await;
+        put
+    }
+
     async fn list_all(&self, ctx: &Ctx) -> Go<(Vec<Layer>, Vec<String>, Vec<String>)> {
-        let store = self.layer_store(ctx).await?;
-        self.start_reading_layers(ctx, &store).await?;
-        let layers = ctx.get(&store.cache).await.layers;
+        let stores = self.all_layer_stores(ctx).await?;
+        let mut layers = Vec::new();
+        let (_, held) = additional::read_layers(self, ctx, &stores, |found| {
+            layers.extend(found.iter().cloned());
+            None::<()>
+        })
+        .await?;
         let listed = self.list_records(ctx).await;
-        self.stop_reading_layers(ctx, &store).await;
+        additional::stop_reading(self, ctx, &stores[..held]).await;
         listed.map(|(images, containers)| (layers, images, containers))
     }
 }
@@ -43,11 +71,15 @@ impl ReworkedStore for V1_57 {
 impl V1_57 {
     /// The part of `MultiList` under the lock of the layers.
     async fn list_records(&self, ctx: &Ctx) -> Go<(Vec<String>, Vec<String>)> {
-        let images = RecordStore::images();
-        self.start_reading_records(ctx, &images).await?;
-        let listed = ctx.get(&images.cache).await.records.into_iter().map(|record| record.id).collect();
-        let containers = images::list(self, ctx, &RecordStore::containers()).await;
-        self.stop_reading_records(ctx, &images).await;
+        let stores = self.all_image_stores(ctx).await?;
+        let mut listed = Vec::new();
+        let (_, held) = additional::read_records(self, ctx, &stores, |records| {
+            listed.extend(records.iter().map(|record| record.id.clone()));
+            None::<()>
+        })
+        .await?;
+        let containers = images::list(self, ctx, &[RecordStore::containers()]).await;
+        additional::stop_reading_records(self, ctx, &stores[..held]).await;
         containers.map(|containers| (listed, containers))
     }
 }

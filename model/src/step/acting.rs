@@ -9,7 +9,7 @@ use crate::call::{Call, Reply};
 use crate::monitor::{self, Need};
 use crate::op::{Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
-use crate::state::{Life, Local, Model, Shared, ThreadState};
+use crate::state::{Life, Local, Model, SHUTDOWNS_MAX, Shared, ThreadState};
 use crate::trace::Effect;
 use crate::value::{Instant, Mtime, Value};
 use crate::world::memory::Progress;
@@ -89,11 +89,12 @@ impl Acting<'_, '_> {
         }
         Ok(match op {
             Op::Lock { file, mode, wait } => self.lock(&system.inode(file), *mode, *wait, around, branch),
-            Op::Close { file } | Op::Probe { file } => {
+            Op::Close { file } | Op::Probe { file, .. } => {
                 self.local.locks.remove(&system.inode(file));
                 Some(Effect::Done(Outcome::Done))
             }
             Op::ReadStamp { file } => {
+                self.look_at_graph_lock(file);
                 let stamp = self.shared.stamps.get(&system.inode(file));
                 value(stamp.map_or(Value::Nil, |stamp| Value::Stamp(*stamp)))
             }
@@ -101,10 +102,14 @@ impl Acting<'_, '_> {
                 let inode = system.inode(file);
                 let stamp = around.fresh_stamp.ok_or(ModelError::Stamps)?;
                 self.shared.stamps.insert(inode.clone(), stamp);
+                if self.watches(Property::DriverAlive) && inode.0 == monitor::GRAPH_LOCK {
+                    self.shared.shutdowns = (self.shared.shutdowns + 1) % SHUTDOWNS_MAX;
+                }
                 self.written(&inode, branch == 0);
                 value(Value::Stamp(stamp))
             }
             Op::Read { document } => {
+                self.load(document);
                 value(self.shared.documents.get(&system.inode(&document.path)).cloned().unwrap_or_default())
             }
             Op::WriteTemp { .. } | Op::Sync { .. } => Some(Effect::Done(Outcome::Done)),
@@ -114,6 +119,7 @@ impl Acting<'_, '_> {
                 Some(Effect::Done(Outcome::Done))
             }
             Op::Mtime { file } => {
+                self.look_at_graph_lock(file);
                 let inode = system.inode(file);
                 let time = self.shared.mtimes.get(&inode).ok_or_else(|| ModelError::NotTimed(file.clone()))?;
                 value(if *time == 0 { Value::Nil } else { Value::Mtime(Mtime(*time)) })
@@ -175,6 +181,27 @@ impl Acting<'_, '_> {
         })
     }
 
+    /// `driver-alive`: whoever looks at the graph lock can know of every Shutdown so far. Whether it does is its own business.
+    fn look_at_graph_lock(&mut self, file: &Path) {
+        if self.watches(Property::DriverAlive) && self.model.system.inode(file).0 == monitor::GRAPH_LOCK {
+            self.local.shutdowns_seen[0] = self.shared.shutdowns;
+        }
+    }
+
+    /// `no-needless-load`: the process knows the document from now on. What it does in preparation is not judged.
+    fn load(&mut self, document: &Document) {
+        let inode = self.model.system.inode(&document.path);
+        if !self.watches(Property::NoNeedlessLoad) || !monitor::is_counted(&inode) {
+            return;
+        }
+        let holds = self.shared.documents.get(&inode).cloned().unwrap_or_default();
+        let known = self.local.known.insert(inode.clone(), holds.clone());
+        let process = self.model.process(self.local.kind);
+        if self.local.is_ready(process) && known.as_ref() == Some(&holds) {
+            self.done.wrong.push(monitor::judge_load(&inode, &holds));
+        }
+    }
+
     /// How many outcomes are possible, for all but locks.
     fn branches(&self, op: &Op, around: &Around) -> u8 {
         let timed = |path: &Path| self.shared.mtimes.contains_key(&self.model.system.inode(path));
@@ -231,6 +258,9 @@ impl Acting<'_, '_> {
     fn rename(&mut self, document: &Document, base: &Value, value: &Value) {
         let inode = self.model.system.inode(&document.path);
         let replaced = self.shared.documents.insert(inode.clone(), value.clone()).unwrap_or_default();
+        if self.watches(Property::NoNeedlessLoad) && monitor::is_counted(&inode) {
+            self.local.known.insert(inode.clone(), value.clone());
+        }
         self.done.wrong.extend(monitor::judge_base(&inode, base, &replaced));
         if monitor::is_contents(&inode) {
             self.done.contents_replaced = true;
@@ -252,6 +282,25 @@ impl Acting<'_, '_> {
             && self.model.process(self.local.kind).protocol.read_only
         {
             self.done.wrong.push(monitor::judge_read_only(&document.path));
+        }
+        if let Op::Set { cell, value } = op
+            && monitor::is_graph_driver(cell)
+            && *value != Value::Nil
+        {
+            self.local.shutdowns_seen[1] = self.local.shutdowns_seen[0];
+        }
+        if let Op::Rename { document, .. } = op
+            && self.watches(Property::DriverAlive)
+            && self.local.shutdowns_seen[1] != self.shared.shutdowns
+        {
+            let node = self.me().node;
+            let call = &self.model.automaton.node(node).call;
+            self.done.wrong.extend(monitor::judge_mount(call, &system.inode(&document.path)));
+        }
+        if let Op::Probe { file, mode } = op {
+            let node = self.me().node;
+            let call = &self.model.automaton.node(node).call;
+            self.done.wrong.extend(monitor::judge_open(call, &system.inode(file), *mode));
         }
         let (lock, need, what) = match op {
             Op::Read { document } => (&document.lock, Need::Any, format!("reads {}", document.path.file_name())),

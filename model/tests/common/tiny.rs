@@ -79,7 +79,7 @@ fn run(ctx: Ctx, program: String) -> LocalFuture<Reply> {
                     ctx.note(Note::Release(path.clone())).await;
                     ctx.close(&path).await;
                 }
-                "P" => ctx.probe(&path).await,
+                "P" => ctx.probe(&path, Mode::Exclusive).await,
                 "ws" => {
                     let stamp = ctx.write_stamp(&path).await;
                     ctx.set(&Cell::global(format!("{name}.lw")), &stamp).await;

@@ -28,7 +28,7 @@ impl<P: Primitives> Actor<P> {
         let value = |value| Ok(Outcome::Value(value));
         match op {
             Op::Lock { file, mode, wait } => self.lock(file, *mode, *wait).map(Outcome::Locked),
-            Op::Close { file } | Op::Probe { file } => self.unlock(file),
+            Op::Close { file } | Op::Probe { file, .. } => self.unlock(file),
             Op::ReadStamp { file } => {
                 let inode = self.use_contents(file)?;
                 let stamp = world.contents().shared.stamps.get(&inode).copied();

@@ -416,6 +416,8 @@ pub(super) fn fresh(system: &System, process: usize) -> Local {
         threads,
         memory: Arc::default(),
         locks: BTreeMap::new(),
+        known: BTreeMap::new(),
+        shutdowns_seen: [0; 2],
     }
 }
 

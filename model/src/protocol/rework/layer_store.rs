@@ -241,9 +241,13 @@ pub trait ReworkedLayerStore: ReworkedLockfile {
 }
 
 impl<T: ReworkedLayerStore + ?Sized> LayerStoreProtocol for T {
-    /// The `load` at the end of `newLayerStore`: under the write lock.
+    /// The `load` at the end of `newLayerStore`, under the write lock, and of `newROLayerStore`, under the read lock.
     async fn first_load(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
-        self.lock(ctx, &store.lockfile).await;
+        if store.lockfile.ro {
+            self.rlock(ctx, &store.lockfile).await;
+        } else {
+            self.lock(ctx, &store.lockfile).await;
+        }
         ctx.rw_lock(&in_process_lock(store), Mode::Exclusive).await;
         let stamp = self.get_last_write(ctx, &store.lockfile).await;
         ctx.set(&last_write(store), &stamp).await;

@@ -14,12 +14,12 @@ use crate::op::{CellName, Mode};
 
 /// `inProcessLock`.
 fn in_process_lock(store: &RecordStore) -> CellName {
-    CellName { object: None, field: format!("s.{}:inProcessLock", store.document.path.file_name()) }
+    CellName { object: None, field: format!("s.{}:inProcessLock", store.name()) }
 }
 
 /// `lastWrite`.
 fn last_write(store: &RecordStore) -> Cell<LastWrite> {
-    Cell::global(format!("s.{}:lastWrite", store.document.path.file_name()))
+    Cell::global(format!("s.{}:lastWrite", store.name()))
 }
 
 /// The image store and the container store since 1.45. Every method is the function of the same name.
@@ -105,8 +105,12 @@ pub trait ReworkedRecordStore: ReworkedLockfile {
 
 impl<T: ReworkedRecordStore + ?Sized> RecordStoreProtocol for T {
     async fn new_record_store(&self, ctx: &Ctx, store: &RecordStore) -> Go<()> {
-        self.get_lockfile(ctx, &store.lockfile.path, false).await?;
-        self.lock(ctx, &store.lockfile).await;
+        self.get_lockfile(ctx, &store.lockfile.path, store.lockfile.ro).await?;
+        if store.lockfile.ro {
+            self.rlock(ctx, &store.lockfile).await;
+        } else {
+            self.lock(ctx, &store.lockfile).await;
+        }
         ctx.rw_lock(&in_process_lock(store), Mode::Exclusive).await;
         let stamp = self.get_last_write(ctx, &store.lockfile).await;
         ctx.set(&last_write(store), &stamp).await;

@@ -2,10 +2,15 @@
 
 #![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
-use super::super::layers::{self, Layer};
-use super::super::record_store::{self, Record, RecordStore};
-use super::super::store::{graph_driver, graph_lock, layer_store_field, open_diff};
-use super::super::{Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, mounts};
+use super::super::layers::{self, Layer, Layers};
+use super::super::record_store::{self, Record, RecordStore, Records};
+use super::super::store::{
+    graph_driver, graph_lock, layer_store_field, open_diff, put_containers_first, ro_layer_stores_field,
+};
+use super::super::{
+    Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, additional, containers,
+    mounts,
+};
 use super::{LastWrite, ReworkedLayerStore, ReworkedRecordStore};
 use crate::call::Fail;
 use crate::ctx::{Cell, Ctx};
@@ -48,6 +53,24 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
         Ok(store)
     }
 
+    /// `bothLayerStoreKindsLocked`: the additional stores too, which are kept for as long as the Store object lives.
+    async fn both_layer_store_kinds_locked(&self, ctx: &Ctx) -> Go<(LayerStore, Vec<LayerStore>)> {
+        let store = self.get_layer_store_locked(ctx).await?;
+        let mut stores = Vec::new();
+        if ctx.additional_stores() > 0 {
+            stores = ctx.get(&ro_layer_stores_field()).await;
+        }
+        if stores.is_empty() {
+            stores = additional::make_ro_layer_stores(self, ctx).await?;
+        }
+        Ok((store, stores))
+    }
+
+    /// Whether `canUseShifting` reads `s.graphDriver`, which it does not own; here it asks the layer store.
+    fn shifts_by_graph_driver(&self) -> bool {
+        false
+    }
+
     /// The layer store under its write lock, with the graph lock held.
     async fn write_to_layers_locked(&self, ctx: &Ctx) -> Go<LayerStore> {
         let store = self.get_layer_store_locked(ctx).await?;
@@ -58,6 +81,19 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
     /// The lock of the layers that `Diff` keeps: a read lock.
     async fn start_diff(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
         self.start_reading_layers(ctx, store).await
+    }
+
+    /// The loop of `Diff`: the first of the stores that has the layer stays locked.
+    async fn start_diff_of(&self, ctx: &Ctx, stores: impl Iterator<Item = LayerStore>, id: &str) -> Go<()> {
+        for store in stores {
+            self.start_diff(ctx, &store).await?;
+            if layers::lookup(&ctx.get(&store.cache).await.layers, id).is_some() {
+                ctx.set(&open_diff(id), &Some(store)).await;
+                return Ok(());
+            }
+            self.stop_diff(ctx, &store).await;
+        }
+        Err(Fail::layer_unknown())
     }
 
     /// The end of [`start_diff`](Self::start_diff).
@@ -74,6 +110,18 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
         ctx.get(&graph_driver()).await; // graphDriver.Cleanup()
         self.record_write(ctx, &graph_lock()).await;
         Ok(())
+    }
+
+    /// `PutLayer` once the layers are locked: here the containers are locked before the additional stores.
+    async fn put_under_layers_lock(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        layer: Layer,
+        diff: bool,
+    ) -> Go<()> {
+        put_containers_first(self, ctx, store, additional, layer, diff).await
     }
 
     /// `MultiList` of everything.
@@ -96,7 +144,8 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
         ctx.set(&graph_driver(), &Some(driver)).await;
         self.unlock(ctx, &graph).await;
         self.new_record_store(ctx, &RecordStore::images()).await?;
-        self.new_record_store(ctx, &RecordStore::containers()).await
+        self.new_record_store(ctx, &RecordStore::containers()).await?;
+        additional::make_ro_image_stores(self, ctx).await
     }
 
     /// `getLayerStore`.
@@ -107,8 +156,29 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
         store
     }
 
-    /// The additional stores come with the primary one (`allLayerStores`), under one hold of the graph lock.
-    async fn ro_layer_stores(&self, _ctx: &Ctx) {}
+    /// `bothLayerStoreKinds`: under one hold of the graph lock.
+    async fn both_layer_store_kinds(&self, ctx: &Ctx) -> Go<(LayerStore, Vec<LayerStore>)> {
+        self.start_using_graph_driver(ctx).await;
+        let stores = self.both_layer_store_kinds_locked(ctx).await;
+        self.stop_using_graph_driver(ctx).await;
+        stores
+    }
+
+    /// `allLayerStores`.
+    async fn all_layer_stores(&self, ctx: &Ctx) -> Go<Vec<LayerStore>> {
+        let (store, additional) = self.both_layer_store_kinds(ctx).await?;
+        Ok([store].into_iter().chain(additional).collect())
+    }
+
+    async fn ro_image_stores(&self, ctx: &Ctx) -> Go<Vec<RecordStore>> {
+        Ok(additional::ro_image_stores(ctx))
+    }
+
+    async fn supports_shifting(&self, ctx: &Ctx) {
+        if self.shifts_by_graph_driver() {
+            additional::supports_shifting(ctx).await;
+        }
+    }
 
     async fn start_reading(&self, ctx: &Ctx, store: &LayerStore) -> Go<()> {
         self.start_reading_layers(ctx, store).await
@@ -128,17 +198,17 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
 
     /// The layers are unlocked before the images are locked, and those before the containers.
     async fn find(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
-        let store = self.layer_store(ctx).await?;
-        self.start_reading_layers(ctx, &store).await?;
-        let layer = layers::lookup(&ctx.get(&store.cache).await.layers, id).cloned();
-        self.stop_reading_layers(ctx, &store).await;
+        let stores = self.all_layer_stores(ctx).await?;
+        let (layer, held) =
+            additional::read_layers(self, ctx, &stores, |layers| layers::lookup(layers, id).cloned()).await?;
+        additional::stop_reading(self, ctx, &stores[..held]).await;
         if let Some(layer) = layer {
             return Ok((layer.id, layer.names));
         }
-        for records in [RecordStore::images(), RecordStore::containers()] {
-            self.start_reading_records(ctx, &records).await?;
-            let found = record_store::lookup(&ctx.get(&records.cache).await.records, id).cloned();
-            self.stop_reading_records(ctx, &records).await;
+        for stores in [self.all_image_stores(ctx).await?, vec![RecordStore::containers()]] {
+            let look = |records: &Records| record_store::lookup(records, id).cloned();
+            let (found, held) = additional::read_records(self, ctx, &stores, look).await?;
+            additional::stop_reading_records(self, ctx, &stores[..held]).await;
             if let Some(record) = found {
                 return Ok((record.id, record.names));
             }
@@ -166,18 +236,15 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
     /// `CreateImage`: the layers under the read lock, then the images.
     async fn create_image(&self, ctx: &Ctx, image: Record) -> Go<String> {
         let id = image.id.clone();
-        let mut reading = None;
+        let mut reading = Vec::new();
+        let mut created = Ok(());
         if !image.layer.is_empty() {
-            let store = self.layer_store(ctx).await?;
-            self.start_reading_layers(ctx, &store).await?;
-            reading = Some(store);
+            reading = self.all_layer_stores(ctx).await?;
+            let look = |layers: &Layers| layers::lookup(layers, &image.layer).map(|_| ());
+            let (found, held) = additional::read_layers(self, ctx, &reading, look).await?;
+            reading.truncate(held);
+            created = found.ok_or_else(Fail::layer_unknown);
         }
-        let mut created = match &reading {
-            Some(store) if layers::lookup(&ctx.get(&store.cache).await.layers, &image.layer).is_none() => {
-                Err(Fail::layer_unknown())
-            }
-            _ => Ok(()),
-        };
         let images = RecordStore::images();
         if created.is_ok() {
             created = self.start_writing_records(ctx, &images).await;
@@ -186,10 +253,46 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
                 self.stop_writing_records(ctx, &images).await;
             }
         }
-        if let Some(store) = &reading {
-            self.stop_reading_layers(ctx, store).await;
-        }
+        additional::stop_reading(self, ctx, &reading).await;
         created.map(|()| id)
+    }
+
+    async fn put_locked(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        layer: Layer,
+        diff: bool,
+    ) -> Go<()> {
+        self.put_under_layers_lock(ctx, store, additional, layer, diff).await
+    }
+
+    /// The additional stores are locked before the images, all of them, and stay so.
+    async fn start_reading_for_container(&self, ctx: &Ctx, additional: &[LayerStore]) -> Go<()> {
+        additional::read_layers(self, ctx, additional, |_| None::<()>).await.map(drop)
+    }
+
+    async fn stop_reading_for_container(&self, ctx: &Ctx, additional: &[LayerStore]) {
+        additional::stop_reading(self, ctx, additional).await;
+    }
+
+    async fn image_top_layer(
+        &self,
+        ctx: &Ctx,
+        store: &LayerStore,
+        additional: &[LayerStore],
+        top: &str,
+    ) -> Go<(String, usize)> {
+        if top.is_empty() {
+            return Ok((String::new(), 0));
+        }
+        for looked_at in [store].into_iter().chain(additional) {
+            if let Some(layer) = containers::known_with_parent(ctx, store, additional, looked_at, top).await {
+                return Ok((layer, 0));
+            }
+        }
+        Err(Fail::layer_unknown())
     }
 
     async fn multi_list(&self, ctx: &Ctx) -> Go<(Vec<Layer>, Vec<String>, Vec<String>)> {
@@ -218,23 +321,12 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
     /// `Diff`: the graph lock is held while it starts.
     async fn diff(&self, ctx: &Ctx, id: &str) -> Go<()> {
         self.start_using_graph_driver(ctx).await;
-        let mut started = self.get_layer_store_locked(ctx).await;
-        if let Ok(store) = &started
-            && let Err(fail) = self.start_diff(ctx, store).await
-        {
-            started = Err(fail);
-        }
-        if let Ok(store) = &started
-            && layers::lookup(&ctx.get(&store.cache).await.layers, id).is_none()
-        {
-            self.stop_diff(ctx, store).await;
-            started = Err(Fail::layer_unknown());
-        }
-        if let Ok(store) = &started {
-            ctx.set(&open_diff(id), &Some(store.clone())).await;
-        }
+        let started = match self.both_layer_store_kinds_locked(ctx).await {
+            Err(fail) => Err(fail),
+            Ok((store, additional)) => self.start_diff_of(ctx, [store].into_iter().chain(additional), id).await,
+        };
         self.stop_using_graph_driver(ctx).await;
-        started.map(drop)
+        started
     }
 
     async fn end_diff(&self, ctx: &Ctx, store: &LayerStore) {
