@@ -237,7 +237,7 @@ impl Random<'_> {
         let threads = (0..threads).map(|_| thread()).collect();
         let protocol = if number > 1 && self.percent(20) { Some(self.one_of(self.protocols)) } else { None };
         let (name, runs) = (format!("p{number}"), self.repeat());
-        Kind { name, count, runs, protocol, may_crash: false, before: Vec::new(), threads }
+        Kind { name, count, runs, protocol, may_crash: false, additional: 0, before: Vec::new(), threads }
     }
 
     fn phrase(&mut self) -> Vec<Call> {
