@@ -25,6 +25,9 @@ pub(super) struct Ground<'s> {
     pub(super) sites: BTreeSet<Mutation>,
     /// Whether a process has several threads: to one thread a mutex is always free.
     has_threads: bool,
+    /// Whether there are several processes at once, or the locks themselves are judged: to one process a lock file is
+    /// always free.
+    has_company: bool,
 }
 
 impl<'s> Ground<'s> {
@@ -32,8 +35,9 @@ impl<'s> Ground<'s> {
     pub(super) fn of(scenario: &'s Scenario, protocol: Entry, options: &Options) -> Result<Self, CliError> {
         let system = scenario.system(protocol);
         let has_threads = scenario.kinds.iter().any(|kind| kind.threads.len() > 1);
+        let has_company = system.processes.len() > 1 || scenario.properties.contains(&Property::Exclusive);
         let (proved, sites) = (Vec::new(), BTreeSet::new());
-        let mut ground = Self { scenario, proved, cut: None, states: 0, sites, has_threads };
+        let mut ground = Self { scenario, proved, cut: None, states: 0, sites, has_threads, has_company };
         for properties in groups(&scenario.properties) {
             let report = explore::check(&system, &properties, options, &|| false).map_err(|source| {
                 let source = Box::new(source);
@@ -56,7 +60,19 @@ impl<'s> Ground<'s> {
 
     /// Whether a process does what `mutation` changes, and anybody could tell.
     pub(super) fn reaches(&self, mutation: &Mutation) -> bool {
-        let is_mutex = matches!(mutation.operator, Operator::DropMutex | Operator::DropRwMutex);
-        self.sites.contains(mutation) && (self.has_threads || !is_mutex)
+        let could_tell = match mutation.operator {
+            Operator::DropMutex | Operator::DropRwMutex => self.has_threads,
+            Operator::DropLock
+            | Operator::DropUnlock
+            | Operator::WeakenLock
+            | Operator::SwapLock
+            | Operator::SwapUnlock => self.has_company,
+            Operator::DropStamp
+            | Operator::DropReload
+            | Operator::LateStamp
+            | Operator::SwapStamp
+            | Operator::SwapReplace => true,
+        };
+        could_tell && self.sites.contains(mutation)
     }
 }
