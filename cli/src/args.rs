@@ -544,6 +544,9 @@ pub(crate) struct MutantsArgs {
     /// One mutant, and the run that gives it away.
     #[arg(long, value_name = "MUTANT", conflicts_with_all = ["call", "operator", "list"])]
     pub(crate) mutant: Option<Mutation>,
+    /// Try also those that are known to be equivalent on all scenarios.
+    #[arg(long)]
+    pub(crate) thorough: bool,
     /// The names of the mutants, without trying any.
     #[arg(long)]
     pub(crate) list: bool,

@@ -69,6 +69,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "writers-reload-before-they-write",
     "writers-of-records-reload",
     "every-write-of-records-is-seen",
+    "repair-is-noticed",
     "recursive-lock-on-ro-store",
     "listing-not-atomic",
     "images-behind-a-convoy",

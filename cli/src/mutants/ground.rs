@@ -58,7 +58,7 @@ impl<'s> Ground<'s> {
         Ok(ground)
     }
 
-    /// Whether a process does what `mutation` changes, and anybody could tell.
+    /// Whether a process does what `mutation` changes, something is proved, and anybody could tell.
     pub(super) fn reaches(&self, mutation: &Mutation) -> bool {
         let could_tell = match mutation.operator {
             Operator::DropMutex | Operator::DropRwMutex => self.has_threads,
@@ -73,6 +73,6 @@ impl<'s> Ground<'s> {
             | Operator::SwapStamp
             | Operator::SwapReplace => true,
         };
-        could_tell && self.sites.contains(mutation)
+        could_tell && (self.cut.is_some() || !self.proved.is_empty()) && self.sites.contains(mutation)
     }
 }

@@ -19,6 +19,10 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::{select, work};
 
+/// A mutant that is known to be equivalent is tried on so many scenarios, the cheapest that could notice it, unless all are
+/// asked for: it would be the dearest of all, for nothing ends the search.
+const SCENARIOS_OF_EQUIVALENT: usize = 6;
+
 /// A mutant, and what became of it.
 struct Tried {
     mutation: Mutation,
@@ -33,6 +37,8 @@ struct Campaign {
     tried: Vec<Tried>,
     /// Mutants that are listed as equivalent, and that there are none of.
     unknown: Vec<Mutation>,
+    /// Whether those that are known to be equivalent were tried on all scenarios.
+    thorough: bool,
 }
 
 impl Tried {
@@ -67,21 +73,23 @@ pub(crate) fn run(args: &MutantsArgs, output: &Output) -> Result<bool, CliError>
         output.print(&names.concat())?;
         return Ok(true);
     }
-    let name = |mutation: &Mutation| mutation.to_string();
-    let fates =
-        work::side_by_side(&mutations, args.jobs, name, |mutation| trial::run(mutation, protocol, &grounds, &options));
     let mut listed = equivalents().map_err(|refused| CliError::BuiltIn(Box::new(refused)))?;
     listed.retain(|equivalent| equivalent.protocol == protocol.name && is_asked_for(&equivalent.mutation));
-    // Fewer scenarios reach fewer operations.
-    let unknown = |equivalent: &&Equivalent| args.scenario.is_empty() && !reached.contains(&equivalent.mutation);
-    let unknown = listed.iter().filter(unknown).map(|equivalent| equivalent.mutation.clone()).collect();
     let reason = |mutation: &Mutation| {
         let equivalent = listed.iter().find(|equivalent| equivalent.mutation == *mutation);
         equivalent.map(|equivalent| equivalent.reason.clone())
     };
-    let tried = mutations.into_iter().zip(fates);
-    let tried = tried.map(|(mutation, fate)| Tried { reason: reason(&mutation), mutation, fate }).collect();
-    let campaign = Campaign { protocol, tried, unknown };
+    let tried = work::side_by_side(&mutations, args.jobs, ToString::to_string, |mutation| {
+        let reason = reason(mutation);
+        let all = reason.is_none() || args.thorough || args.mutant.is_some();
+        let scenarios_max = if all { usize::MAX } else { SCENARIOS_OF_EQUIVALENT };
+        let fate = trial::run(mutation, protocol, &grounds, scenarios_max, &options);
+        Tried { mutation: mutation.clone(), fate, reason }
+    });
+    // Fewer scenarios reach fewer operations.
+    let unknown = |equivalent: &&Equivalent| args.scenario.is_empty() && !reached.contains(&equivalent.mutation);
+    let unknown = listed.iter().filter(unknown).map(|equivalent| equivalent.mutation.clone()).collect();
+    let campaign = Campaign { protocol, tried, unknown, thorough: args.thorough };
     let is_well = campaign.unknown.is_empty() && campaign.tried.iter().all(Tried::is_well);
     output.print(&match (args.format, &campaign.tried[..]) {
         (Format::Json, _) => show::json(&campaign),

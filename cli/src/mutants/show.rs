@@ -43,7 +43,7 @@ fn count<'a>(tried: impl Iterator<Item = &'a Tried>) -> Count {
 
 /// The numbers for each operator, who killed how many, then everything that was not killed.
 pub(super) fn table(campaign: &Campaign, output: &Output) -> String {
-    let Campaign { protocol, tried, unknown } = campaign;
+    let Campaign { protocol, tried, unknown, thorough } = campaign;
     let mut text = String::new();
     let _ = writeln!(text, "operator      mutants  killed  equivalent  survive  cut");
     let mut line = |name: &str, count: Count| {
@@ -59,7 +59,7 @@ pub(super) fn table(campaign: &Campaign, output: &Output) -> String {
     let total = count(tried.iter());
     line("all", total);
     killers(&mut text, tried);
-    equivalent(&mut text, tried, output);
+    reasons(&mut text, tried, output);
     wrong(&mut text, campaign, output);
     let Count { mutants, killed, equivalent, survive, cut } = total;
     let _ = write!(text, "\n{}: {killed} of {mutants} mutants killed, {equivalent} equivalent", protocol.name);
@@ -69,11 +69,16 @@ pub(super) fn table(campaign: &Campaign, output: &Output) -> String {
         }
     }
     text.push('\n');
+    if equivalent > 0 && !thorough {
+        let few = super::SCENARIOS_OF_EQUIVALENT;
+        let sentence = format!("the equivalent were tried on at most {few} scenarios each; --thorough tries all");
+        output.wrap(&mut text, "", &sentence);
+    }
     text
 }
 
 /// What is not as it should be.
-fn wrong(text: &mut String, Campaign { protocol, tried, unknown }: &Campaign, output: &Output) {
+fn wrong(text: &mut String, Campaign { protocol, tried, unknown, .. }: &Campaign, output: &Output) {
     let mut listed = tried.iter().filter(|one| !one.is_well()).peekable();
     let is_well = listed.peek().is_none() && unknown.is_empty();
     for one in listed {
@@ -105,7 +110,7 @@ fn killers(text: &mut String, tried: &[Tried]) {
 }
 
 /// The equivalent ones, those of one reason together.
-fn equivalent(text: &mut String, tried: &[Tried], output: &Output) {
+fn reasons(text: &mut String, tried: &[Tried], output: &Output) {
     let mut reasons: Vec<&str> = Vec::new();
     let survivors = || tried.iter().filter(|one| matches!(one.fate, Fate::Survives));
     for reason in survivors().filter_map(|one| one.reason.as_deref()) {
@@ -171,6 +176,8 @@ pub(super) fn one(
 struct Report<'a> {
     version: u32,
     protocol: &'a str,
+    /// Whether the equivalent ones were tried on all scenarios.
+    thorough: bool,
     mutants: Vec<Row<'a>>,
     /// Listed as equivalent, and not among the mutants.
     unknown: Vec<String>,
@@ -218,6 +225,7 @@ pub(super) fn json(campaign: &Campaign) -> String {
     let report = Report {
         version: 1,
         protocol: campaign.protocol.name,
+        thorough: campaign.thorough,
         mutants: rows.collect(),
         unknown: campaign.unknown.iter().map(ToString::to_string).collect(),
         summary: count(campaign.tried.iter()),

@@ -11,6 +11,11 @@ use lockproof_model::verdict::Verdict;
 
 use super::ground::Ground;
 
+/// A search for a mutant is cut at so many times the states that the protocol as it is has there,
+const STATES_FACTOR: u64 = 4;
+/// and at so many more.
+const STATES_MIN: u64 = 50_000;
+
 /// What became of a mutant.
 #[derive(Clone, Debug)]
 pub(super) enum Fate {
@@ -35,13 +40,22 @@ pub(super) struct Kill {
     pub(super) trace: Option<Trace>,
 }
 
-/// Tries `mutation`; `grounds` are the scenarios, in the order in which they are tried.
-pub(super) fn run(mutation: &Mutation, protocol: Entry, grounds: &[Ground<'_>], options: &Options) -> Fate {
+/// Tries `mutation` on at most `scenarios_max` scenarios that could notice it; `grounds` are the scenarios, in the order in
+/// which they are tried.
+pub(super) fn run(
+    mutation: &Mutation,
+    protocol: Entry,
+    grounds: &[Ground<'_>],
+    scenarios_max: usize,
+    options: &Options,
+) -> Fate {
     let mutant = mutation.clone().of(protocol);
-    let options = Options { first_alone: true, ..options.clone() };
     let mut cut = None;
-    for ground in grounds.iter().filter(|ground| ground.reaches(mutation)) {
+    for ground in grounds.iter().filter(|ground| ground.reaches(mutation)).take(scenarios_max) {
         cut = cut.or_else(|| ground.cut.clone());
+        // A mutant that has many times the states of the protocol as it is runs wild, and would take all the memory.
+        let states_max = options.states_max.min(STATES_MIN + STATES_FACTOR * ground.states);
+        let options = Options { states_max, first_alone: true, ..options.clone() };
         let system = ground.scenario.system(mutant);
         for properties in &ground.proved {
             match search(&ground.scenario.name, &system, properties, &options) {
