@@ -144,7 +144,9 @@ impl Random<'_> {
     /// Those that a single step or state shows, for reductions apply to them; those of whole runs too; or some of all.
     fn properties(&mut self) -> Vec<Property> {
         let among = self.among(0, 99);
+        // `mutual-exclusion` is a part of `exclusive`, and judged where that is.
         let mut properties = Property::ALL.to_vec();
+        properties.retain(|property| *property != Property::MutualExclusion);
         properties.retain(|property| match among {
             0..50 => !property.is_liveness() && *property != Property::CrashSafe,
             50..75 => true,

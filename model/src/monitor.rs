@@ -216,6 +216,9 @@ pub fn judge_read_only(document: &Path) -> Wrong {
     (Property::ReadOnly, format!("a store that was opened read-only replaces {file}"))
 }
 
+/// What is judged where a lock is taken; `exclusive` demands more, where a file is touched.
+const BY_THE_LOCKS: [Property; 2] = [Property::Exclusive, Property::MutualExclusion];
+
 /// What a note does to the locks that a thread holds, and what is wrong about it. Pairs of locks that were taken one
 /// while the other was held are added to `orders`.
 pub fn note(
@@ -237,13 +240,14 @@ pub fn note(
                 let holds = other.holds.iter().any(|(held, theirs)| *held == inode && mode.conflicts(*theirs));
                 if holds && index != thread {
                     let file = inode.file_name();
-                    wrong.push((Property::Exclusive, format!("two threads of one process hold {file}, one to write")));
+                    let text = format!("two threads of one process hold {file}, one to write");
+                    wrong.extend(BY_THE_LOCKS.map(|property| (property, text.clone())));
                 }
             }
             let known = local.locks.get(&inode);
             if !known.is_some_and(|known| *known == Mode::Exclusive || *mode == Mode::Shared) {
-                let file = inode.file_name();
-                wrong.push((Property::Exclusive, format!("a thread holds {file}, but the kernel does not know of it")));
+                let text = format!("a thread holds {}, but the kernel does not know of it", inode.file_name());
+                wrong.extend(BY_THE_LOCKS.map(|property| (property, text.clone())));
             }
             local.threads[thread].holds.push((inode, *mode));
         }

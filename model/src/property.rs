@@ -17,6 +17,9 @@ pub enum Property {
     /// A document is replaced only under its exclusive lock and read only under a lock; never two holders that
     /// exclude each other.
     Exclusive,
+    /// Whoever goes on inside a lock file has it in the kernel, and no other thread of its process that it excludes is
+    /// inside: the half of `Exclusive` that is judged where a lock is taken, whatever is done under it.
+    MutualExclusion,
     /// No thread that is not done and takes no step in any continuation.
     NoDeadlock,
     /// No weakly fair cycle in which a thread waits for a lock file for ever.
@@ -41,10 +44,11 @@ pub enum Property {
 
 impl Property {
     /// All of them.
-    pub const ALL: [Property; 13] = [
+    pub const ALL: [Property; 14] = [
         Property::Fresh,
         Property::NoLostUpdate,
         Property::Exclusive,
+        Property::MutualExclusion,
         Property::NoDeadlock,
         Property::NoStarvationWeak,
         Property::NoStarvationStrong,
@@ -64,6 +68,7 @@ impl Property {
             Property::Fresh => "fresh",
             Property::NoLostUpdate => "no-lost-update",
             Property::Exclusive => "exclusive",
+            Property::MutualExclusion => "mutual-exclusion",
             Property::NoDeadlock => "no-deadlock",
             Property::NoStarvationWeak => "no-starvation-weak",
             Property::NoStarvationStrong => "no-starvation-strong",
@@ -84,6 +89,7 @@ impl Property {
             Property::Fresh => "every read returns what was true of the store at some moment between call and return",
             Property::NoLostUpdate => "a document is replaced only by a writer that knew what it held",
             Property::Exclusive => "a document is replaced only under its exclusive lock, and read only under a lock",
+            Property::MutualExclusion => "whoever is inside a lock file has it in the kernel, and alone in its process",
             Property::NoDeadlock => "nobody stands still for ever, whatever happens",
             Property::NoStarvationWeak => "nobody waits for a lock file for ever, if whoever can always go on does",
             Property::NoStarvationStrong => {

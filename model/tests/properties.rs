@@ -5,6 +5,7 @@ mod common;
 
 use lockproof_model::call::Call;
 use lockproof_model::explore::{Options, check};
+use lockproof_model::mutation::Mutation;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::System;
@@ -103,6 +104,38 @@ fn no_lost_update() {
             ("pr_473", two(protocol("pr_473")), "proved | 1345"),
         ],
     );
+}
+
+#[test]
+fn mutual_exclusion() {
+    agree(
+        Property::MutualExclusion,
+        &[
+            ("v1_24 loads at first under no lock", of(protocol("v1_24"), &[&[names("base")]]), "?"),
+            (
+                "two processes",
+                of(protocol("v1_24"), &[&[set_names("base", &["a"])], &[set_names("base", &["b"])]]),
+                "?",
+            ),
+            ("closed by a probe", tiny(&["X:a P:a wr:a U:a"]), "?"),
+            ("a lock that is not taken", of(unlocked(), &[&[set_names("base", &["a"])]]), "?"),
+            ("a lock that is shared", of(weakened(), &[&[set_names("base", &["a"])]]), "?"),
+        ],
+    );
+}
+
+/// `v1_24`, of which `set-names` does not take the lock of the layers.
+fn unlocked() -> Entry {
+    mutant("set-names:drop-lock:root/vfs-layers/layers.lock:1")
+}
+
+/// `v1_24`, of which `set-names` takes that lock shared.
+fn weakened() -> Entry {
+    mutant("set-names:weaken-lock:root/vfs-layers/layers.lock:1")
+}
+
+fn mutant(text: &str) -> Entry {
+    text.parse::<Mutation>().expect("a mutant").of(protocol("v1_24"))
 }
 
 #[test]

@@ -35,7 +35,9 @@ impl<'s> Ground<'s> {
     pub(super) fn of(scenario: &'s Scenario, protocol: Entry, options: &Options) -> Result<Self, CliError> {
         let system = scenario.system(protocol);
         let has_threads = scenario.kinds.iter().any(|kind| kind.threads.len() > 1);
-        let has_company = system.processes.len() > 1 || scenario.properties.contains(&Property::Exclusive);
+        let judges_locks = [Property::Exclusive, Property::MutualExclusion];
+        let has_company =
+            system.processes.len() > 1 || judges_locks.iter().any(|judge| scenario.properties.contains(judge));
         let (proved, sites) = (Vec::new(), BTreeSet::new());
         let mut ground = Self { scenario, proved, cut: None, states: 0, sites, has_threads, has_company };
         for properties in groups(&scenario.properties) {

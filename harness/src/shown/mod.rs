@@ -60,7 +60,8 @@ impl ReplayReport {
         match property {
             Property::Fresh => Shown::of(self.stale_answer(), "every answer was true at some moment of its call"),
             Property::NoLostUpdate => Shown::of(self.lost_update(), "every writer knew what it replaced"),
-            Property::Exclusive => Shown::of(self.unlocked_access(), "every access was under its lock"),
+            Property::Exclusive => Shown::of(self.unlocked(true), "every access was under its lock"),
+            Property::MutualExclusion => Shown::of(self.unlocked(false), "whoever was inside a lock file had it"),
             Property::NoDeadlock => Shown::of(self.deadlock(), "nobody waits without end"),
             Property::NoStarvationWeak | Property::NoStarvationStrong => {
                 Shown::of(self.starvation(), "nobody waited through every round while others were granted the lock")
@@ -139,7 +140,8 @@ impl ReplayReport {
         })
     }
 
-    fn unlocked_access(&self) -> Option<String> {
+    /// Who was inside a lock file that it had not locked; with `accesses`, also who touched a file without its lock.
+    fn unlocked(&self, accesses: bool) -> Option<String> {
         let mut holds = Holds::default();
         for taken in &self.steps {
             let access = match &taken.real.op {
@@ -150,7 +152,7 @@ impl ReplayReport {
                 Some(Op::WriteStamp { file }) => Some((file, Mode::Exclusive, "writes the stamp of", file)),
                 _ => None,
             };
-            if let Some((lock, need, verb, file)) = access {
+            if let Some((lock, need, verb, file)) = access.filter(|_| accesses) {
                 let lock = self.system.inode(lock);
                 let enough = |mode: Mode| need == Mode::Shared || mode == Mode::Exclusive;
                 let in_kernel = taken.locks.iter().any(|held| {

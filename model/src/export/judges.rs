@@ -11,7 +11,8 @@ impl Text<'_> {
     /// What properties need to know of documents.
     pub(super) fn tables(&self, text: &mut String) {
         let layout = self.writer.layout;
-        text.push_str("#if defined(EXCLUSIVE_LOCKS) || defined(CRASH_SAFE)\n#define HOLDS\n#endif\n\n");
+        text.push_str("#if defined(EXCLUSIVE_LOCKS) || defined(MUTUAL_EXCLUSION) || defined(CRASH_SAFE)\n");
+        text.push_str("#define HOLDS\n#endif\n\n");
         text.push_str("/* The answers of each query that are true while the layers document holds a value.\n");
         for (number, (call, answers)) in layout.queries.iter().enumerate() {
             let answers: Vec<String> = answers.iter().map(monitor::show_reply).collect();

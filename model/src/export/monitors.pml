@@ -29,7 +29,7 @@ inline acquired(p, t, l, mode)
 {
 #ifdef HOLDS
     assert(holds[(t) * LOCKS + (l)] < 27 || unlearned); /* a lock is held four times at most */
-#ifdef EXCLUSIVE_LOCKS
+#if defined(EXCLUSIVE_LOCKS) || defined(MUTUAL_EXCLUSION)
     for (i : 0 .. THREADS - 1) {
         assert(i == t || OWNER(i) != p || !holds[i * LOCKS + (l)] || (mode == SHARED && !HOLDS_EXCLUSIVE(i, l)))
     }

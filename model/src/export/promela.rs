@@ -35,6 +35,7 @@ pub fn macro_of(system: &System, property: Property) -> Result<&'static str, &'s
         Property::Fresh => Ok("FRESH"),
         Property::NoLostUpdate => Ok("NO_LOST_UPDATE"),
         Property::Exclusive => Ok("EXCLUSIVE_LOCKS"),
+        Property::MutualExclusion => Ok("MUTUAL_EXCLUSION"),
         Property::NoDeadlock if endless => Err(branching),
         Property::NoDeadlock => Ok("NO_DEADLOCK"),
         Property::NoDataRace => Ok("NO_DATA_RACE"),

@@ -80,9 +80,11 @@ impl<P: Primitives> Actor<P> {
     }
 
     /// What stands for the order of any two operations of a process with several threads, of an engine that has to know
-    /// where that counts: what `exclusive` remembers is noted right behind an operation, as part of it; and a panic ends all.
+    /// where that counts: what `exclusive` and `mutual-exclusion` remember is noted right behind an operation, as part of
+    /// it; and a panic ends all.
     pub(super) fn holds(&self) -> Option<P::Object> {
-        let noted = self.world.watches(Property::Exclusive) || self.world.is_mortal(self.process);
+        let watched = [Property::Exclusive, Property::MutualExclusion].iter().any(|one| self.world.watches(*one));
+        let noted = watched || self.world.is_mortal(self.process);
         let counts = P::REDUCES && !self.is_only_thread() && noted;
         counts.then(|| self.world.primitives.object(Object::Holds(self.process)))
     }
