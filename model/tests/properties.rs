@@ -111,15 +111,23 @@ fn mutual_exclusion() {
     agree(
         Property::MutualExclusion,
         &[
-            ("v1_24 loads at first under no lock", of(protocol("v1_24"), &[&[names("base")]]), "?"),
+            ("v1_24 loads at first under no lock", of(protocol("v1_24"), &[&[names("base")]]), "proved | 21"),
             (
                 "two processes",
                 of(protocol("v1_24"), &[&[set_names("base", &["a"])], &[set_names("base", &["b"])]]),
-                "?",
+                "proved | 1058",
             ),
-            ("closed by a probe", tiny(&["X:a P:a wr:a U:a"]), "?"),
-            ("a lock that is not taken", of(unlocked(), &[&[set_names("base", &["a"])]]), "?"),
-            ("a lock that is shared", of(weakened(), &[&[set_names("base", &["a"])]]), "?"),
+            ("closed by a probe", tiny(&["X:a P:a wr:a U:a"]), "proved | 5"),
+            (
+                "a lock that is not taken",
+                of(unlocked(), &[&[set_names("base", &["a"])]]),
+                "violated | 25 | a thread holds layers.lock, but the kernel does not know of it | lk1:A63-f70a9811",
+            ),
+            (
+                "a lock that is shared",
+                of(weakened(), &[&[set_names("base", &["a"])]]),
+                "violated | 26 | a thread holds layers.lock, but the kernel does not know of it | lk1:A64-696e0db2",
+            ),
         ],
     );
 }
