@@ -241,7 +241,7 @@ mod tests {
            127  reads layers.json: [base]
            129  finds [base] in #2.cache
            174  U(layers)
-           177  ◀ error: ErrLayerUnknown
+           178  ◀ error: ErrLayerUnknown
            178  ▶ put-layer foo on base
            204  reads layers.json: [base]
            225  s.layerStore := #3
@@ -257,7 +257,7 @@ mod tests {
            403  Modified? unchanged: stamp(layers) is s2
            406  finds [base] in #2.cache
            451  U(layers)
-        ✗  454  ◀ error: ErrLayerUnknown
+        ✗  457  ◀ error: ErrLayerUnknown
         ✗ names foo failed with ErrLayerUnknown, but foo was there from before the call to its end
         (not shown: 381 steps inside the processes, 47 on locks that have no part in this; -v shows all)
         "#);
