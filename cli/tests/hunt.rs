@@ -117,3 +117,66 @@ fn wrong_use_says_what_is_wrong() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("failed to read the recording not.json"), "{}", stderr(&output));
 }
+
+/// The same store, which says which commands it knows. `wipe` is two steps that nothing protects, `create-layer` is one.
+const NAMED: &str = r#"#!/bin/sh
+for word; do
+  if [ "$word" = --help ]; then
+    printf 'Commands:\n\n  create-layer  makes\n  wipe  empties\n  version  says\n\nOptions:\n\n  --graph  where\n'
+    exit 0
+  fi
+done
+while [ $# -gt 0 ]; do
+  case $1 in
+    --graph) mkdir -p "$2"; cd "$2" || exit 1; shift;;
+    --run|--storage-driver) shift;;
+    layers) cat names 2> /dev/null; exit 0;;
+    create-layer) echo "$3" > names; exit;;
+    wipe) read -r names < names 2> /dev/null; echo "$names again" > new; mv new names; exit;;
+    *) exit 0;;
+  esac
+  shift
+done
+"#;
+
+/// `wipe` against itself loses one of two words; known.toml knows nothing of it, a file of ours does.
+#[test]
+fn pairs_fail_on_what_is_new_and_not_on_what_is_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("named");
+    fs::write(&path, NAMED).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+    let pairs = |more: &[&str]| {
+        let arguments = ["hunt", "--pairs", "--from", "empty", "--for", "2m", "--store"];
+        command(&arguments).arg(&path).args(more).current_dir(folder.path()).output().expect("our own command")
+    };
+    let output = pairs(&[]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
+    assert!(said.contains("3 workloads: "), "{said}");
+    assert!(said.contains("left out: ") && said.contains("version takes no lock"), "{said}");
+    assert!(said.contains("check is not known there"), "{said}");
+    assert!(said.contains("--replay lockproof-hunt.json --times 20"), "{said}");
+    let known = r#"
+        [[known]]
+        name = "all-of-it"
+        property = "serial"
+        commands = ["wipe"]
+        kind = "by-design"
+        source = "this test"
+        why = "nothing protects it"
+    "#;
+    fs::write(folder.path().join("mine.toml"), known).expect("a file");
+    let output = pairs(&["--baseline", "mine.toml"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("0 new findings, 1 known ones"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_baseline_that_cannot_be_read_is_wrong_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("mine.toml"), "[[known]]\nname = 1").expect("a file");
+    let output = hunt(folder.path(), &["--baseline", "mine.toml", "layers"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("failed to read what is known from mine.toml"), "{}", stderr(&output));
+}

@@ -208,3 +208,27 @@ fn of_two_names_that_are_added_at_once_one_is_lost() {
     let found = replay(&harness(), &[program], &violation.recording, 20, LIMITS).unwrap().found;
     assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "atomic").count(), 20);
 }
+
+/// What the sequential model says of every command, one after the other, is what the store does: or a hunt compares with whole
+/// commands only, and misses what their sections would explain.
+#[test]
+fn the_sequential_model_agrees_with_the_store() {
+    let Some(program) = release_1_43() else { return };
+    let start = ["create-layer -i base", "create-layer -i top -n foo base", "create-image -i img -n pic top"];
+    let pairs = [
+        ["create-layer -i a top", "delete-layer top"],
+        ["create-container -i box -n run img", "delete-image img"],
+        ["set-names -n x top", "layers"],
+        ["mount top", "unmount top"],
+        ["set-image-data -f data img k", "images"],
+        ["metadata top", "set-metadata -m m top"],
+    ];
+    for pair in pairs {
+        let workload = workload(&start, &pair);
+        let report = hunt(&harness(), &workload, &options(&program, Search::Random, 1), |_| true).unwrap();
+        assert_eq!(report.not_modelled, None, "{pair:?}");
+    }
+    let unknown = workload(&start, &["layer-parent-owners top"]);
+    let report = hunt(&harness(), &unknown, &options(&program, Search::Random, 1), |_| true).unwrap();
+    assert_eq!(report.not_modelled.as_deref(), Some("`layer-parent-owners top` is not modelled"));
+}

@@ -192,8 +192,9 @@ fn hunt_on(
     options: &HuntOptions,
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
-    let began = Instant::now();
     let expected = ground.expected(workload)?;
+    // Time is for the search: what is expected has to be known, however little there is.
+    let began = Instant::now();
     let mut exhaustive = Exhaustive::new();
     let mut bounded = Bounded::new(if let Search::Bounded { preemptions } = options.search { preemptions } else { 0 });
     let mut random = Random::new(options.seed);

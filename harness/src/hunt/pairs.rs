@@ -13,7 +13,7 @@ use crate::Harness;
 use crate::error::HarnessError;
 
 /// No workload gets less, so that one that is slow is not run without hope.
-const SHARE_MIN: Duration = Duration::from_millis(200);
+const SHARE_MIN: Duration = Duration::from_secs(1);
 
 /// What is run, and how long.
 #[derive(Clone, Debug)]
