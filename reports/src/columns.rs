@@ -240,26 +240,26 @@ mod tests {
            124  Modified? yes: stamp(layers) is s1, seen for the first time
            127  reads layers.json: [base]
            129  finds [base] in #2.cache
-           174  U(layers)
+           175  U(layers)
            178  ◀ error: ErrLayerUnknown
-           178  ▶ put-layer foo on base
-           204  reads layers.json: [base]
-           225  s.layerStore := #3
-           244  W(layers) granted
-           251  Modified? unchanged: stamp(layers) is s1
-           272  reads layers.json: [base]
-           325  layers.json := [base, foo]
-           330  stamp(layers) → s2
-           358  U(layers)
-           361  ◀ foo
-           362  ▶ names foo
-           396  R(layers) granted
-           403  Modified? unchanged: stamp(layers) is s2
-           406  finds [base] in #2.cache
-           451  U(layers)
+           179  ▶ put-layer foo on base
+           205  reads layers.json: [base]
+           226  s.layerStore := #3
+           245  W(layers) granted
+           252  Modified? unchanged: stamp(layers) is s1
+           273  reads layers.json: [base]
+           327  layers.json := [base, foo]
+           332  stamp(layers) → s2
+           360  U(layers)
+           363  ◀ foo
+           364  ▶ names foo
+           398  R(layers) granted
+           405  Modified? unchanged: stamp(layers) is s2
+           408  finds [base] in #2.cache
+           454  U(layers)
         ✗  457  ◀ error: ErrLayerUnknown
         ✗ names foo failed with ErrLayerUnknown, but foo was there from before the call to its end
-        (not shown: 381 steps inside the processes, 47 on locks that have no part in this; -v shows all)
+        (not shown: 384 steps inside the processes, 47 on locks that have no part in this; -v shows all)
         "#);
     }
 
