@@ -157,19 +157,22 @@ fn pairs_fail_on_what_is_new_and_not_on_what_is_known() {
     assert!(said.contains("left out: ") && said.contains("version takes no lock"), "{said}");
     assert!(said.contains("check is not known there"), "{said}");
     assert!(said.contains("--replay lockproof-hunt.json --times 20"), "{said}");
-    let known = r#"
-        [[known]]
-        name = "all-of-it"
-        property = "serial"
-        commands = ["wipe"]
-        kind = "by-design"
-        source = "this test"
-        why = "nothing protects it"
-    "#;
+    let known = |property: &str| {
+        format!(
+            "[[known]]\nname = \"{property}\"\nproperty = \"{property}\"\ncommands = [\"wipe\"]\nkind = \"by-design\"\n\
+             source = \"this test\"\nwhy = \"nothing protects it\"\n"
+        )
+    };
+    // The model knows `wipe`, but not the `create-layer` of this store, which leaves no document.
+    let known: String = ["serial", "linearizable", "atomic"].map(known).concat();
     fs::write(folder.path().join("mine.toml"), known).expect("a file");
     let output = pairs(&["--baseline", "mine.toml"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
-    assert!(stdout(&output).contains("0 new findings, 1 known ones"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("0 new findings, ") && !stdout(&output).contains(", 0 known ones"),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[test]

@@ -31,7 +31,8 @@ fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
 
 fn options(program: &Path, search: Search, executions: u64) -> HuntOptions {
     let (programs, releases) = (vec![program.into()], vec![program.display().to_string()]);
-    let time = Duration::from_secs(60);
+    // Executions are what bounds it: a busy machine is slow.
+    let time = Duration::from_secs(600);
     let baseline = Baseline::default();
     HuntOptions { programs, releases, baseline, search, seed: 1, executions, time, limits: LIMITS, simplify: time }
 }
