@@ -247,17 +247,17 @@ fn renamed(verb: &str, what: &str, new: Vec<String>, adds_at_once: bool) -> Vec<
 fn listed_layers() -> Vec<Section> {
     let layers: Section = Box::new(|store, memory| {
         let all = store.layers.iter().map(|(id, layer)| (id.clone(), layer.names.iter().cloned().collect()));
-        memory.listed.0 = all.collect();
+        memory.layers = all.collect();
         Ok(())
     });
     let images: Section = Box::new(|store, memory| {
         let all = store.images.iter();
-        memory.listed.1 =
+        memory.images =
             all.map(|(id, image)| (id.clone(), image.layer.clone(), image.names.iter().cloned().collect())).collect();
         Ok(())
     });
     let containers: Section = Box::new(|store, memory| {
-        let (layers, images) = std::mem::take(&mut memory.listed);
+        let (layers, images) = (std::mem::take(&mut memory.layers), std::mem::take(&mut memory.images));
         for (layer, names) in layers {
             memory.lines.extend(names.iter().map(|name| format!("\tname: {name}")));
             for (image, _, names) in images.iter().filter(|(_, top, _)| top.as_ref() == Some(&layer)) {

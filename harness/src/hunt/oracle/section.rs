@@ -12,8 +12,10 @@ pub(super) struct Memory {
     pub(super) found: Option<(Kind, String)>,
     /// Names that were read.
     pub(super) names: Vec<String>,
-    /// Layers that were listed, each with its names, and images and containers beside them.
-    pub(super) listed: (Vec<(String, Vec<String>)>, Vec<(String, Option<String>, Vec<String>)>),
+    /// Layers that were listed, each with its names.
+    pub(super) layers: Vec<(String, Vec<String>)>,
+    /// Images that were listed, each with its layer and its names.
+    pub(super) images: Vec<(String, Option<String>, Vec<String>)>,
     /// What it prints.
     pub(super) lines: Vec<String>,
     /// The releases do not agree on its exit status.
