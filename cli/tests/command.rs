@@ -126,7 +126,7 @@ fn the_list_groups_by_remark_and_by_race_and_leaves_out_none() {
             {
                 Some(_) => (&by_remark, format!("\n{cite}, ")),
                 None if cite.contains("://") => continue,
-                None => (&by_race, format!("\n{cite}\n")),
+                None => (&by_race, format!("\n{cite}: ")),
             };
             let text = format!("\n{text}");
             let group = text.split_once(&heading).unwrap_or_else(|| panic!("{cite} of {name}")).1;
@@ -136,6 +136,11 @@ fn the_list_groups_by_remark_and_by_race_and_leaves_out_none() {
         }
     }
     assert_eq!(listed["remarks"].as_array().map(Vec::len), Some(22));
+    let races = listed["races"].as_array().expect("an array");
+    let without = races.iter().filter(|race| race["not_stated"].is_string()).count();
+    assert_eq!((races.len(), without), (72, 24));
+    assert!(by_race.ends_with("\n72 races; 48 with a scenario, 24 not stated here\n"), "{by_race}");
+    assert_eq!(by_race.matches("\n  not stated here: ").count(), without);
     assert!(by_remark.starts_with("D1, commit message: listing images while an image is pushed"), "{by_remark}");
 }
 

@@ -387,7 +387,7 @@ fn crash_safe() {
             (
                 "v1_24 exists",
                 beside(protocol("v1_24"), exists("new")),
-                "violated | 3019 | `exists new` sees a layer that a killed process left half-made | lk1:A150.kA.B124-00eca123",
+                "violated | 3019 | `exists new` sees a layer that a killed process left half-made | lk1:A151.kA.B124-1797b560",
             ),
             ("v1_24 layers", beside(protocol("v1_24"), Call::Layers), "proved | 2400"),
             (
