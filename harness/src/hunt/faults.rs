@@ -16,13 +16,10 @@ use super::ground::Ground;
 use super::outcome::{LATER, Outcome};
 use super::recording::Recording;
 use super::step::Step;
-use super::strategy::Strategy;
+use super::strategy::{RETRIES, Strategy};
 use super::workload::Workload;
 use crate::Harness;
 use crate::error::HarnessError;
-
-/// How often an execution that did not go as before is tried again.
-const RETRIES: u32 = 5;
 
 /// Which faults, and what bounds the sweep.
 #[derive(Clone, Debug)]

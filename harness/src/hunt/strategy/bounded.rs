@@ -9,12 +9,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Progress, Strategy};
+use super::{Progress, RETRIES, Strategy, chosen_before};
 use crate::hunt::execution::{End, Execution};
 use crate::hunt::step::{Access, Resource, Step, Unit, clash};
-
-/// How often an execution that did not go as before is tried again.
-const RETRIES: u32 = 5;
 
 /// Where a choice was made.
 #[derive(Debug)]
@@ -133,10 +130,7 @@ impl Strategy for Bounded {
         self.depth += 1;
         self.note(enabled);
         if let Some(node) = self.path.get(depth) {
-            let expected = &node.chosen;
-            let found = enabled.iter().position(|step| step.unit == expected.unit && step.what == expected.what);
-            let possible = || enabled.iter().map(|step| step.what.clone()).collect::<Vec<_>>().join("; ");
-            return found.map(Some).ok_or_else(|| (expected.what.clone(), possible()));
+            return chosen_before(&node.chosen, enabled);
         }
         let before = self.path.last();
         let last = before.map(|node| node.chosen.unit);

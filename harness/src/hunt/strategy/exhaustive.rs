@@ -8,12 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Strategy;
+use super::{RETRIES, Strategy, chosen_before};
 use crate::hunt::execution::{End, Execution};
 use crate::hunt::step::{LockStep, Step, Unit};
-
-/// How often an execution that did not go as before is tried again.
-const RETRIES: u32 = 5;
 
 /// Where a choice was made.
 #[derive(Debug)]
@@ -219,10 +216,7 @@ impl Strategy for Exhaustive {
         let depth = self.depth;
         self.depth += 1;
         if let Some(node) = self.path.get(depth) {
-            let expected = &node.chosen;
-            let found = enabled.iter().position(|step| step.unit == expected.unit && step.what == expected.what);
-            let possible = || enabled.iter().map(|step| step.what.clone()).collect::<Vec<_>>().join("; ");
-            return found.map(Some).ok_or_else(|| (expected.what.clone(), possible()));
+            return chosen_before(&node.chosen, enabled);
         }
         let sleep = self.sleep();
         let sleeps = |step: &Step| sleep.iter().any(|other| other.unit == step.unit);

@@ -18,6 +18,9 @@ use super::execution::Execution;
 use super::fault::Fault;
 use super::step::Step;
 
+/// How often an execution that did not go as before is tried again.
+pub(super) const RETRIES: u32 = 5;
+
 /// Decides who goes next, when every process waits for us or for somebody else.
 pub trait Strategy {
     /// Called when all processes of an execution rest: which of the steps that are possible is taken, by its index. There is
@@ -35,4 +38,14 @@ pub trait Strategy {
 
     /// Called after each execution. Returns whether there is another to try.
     fn learn(&mut self, execution: &Execution) -> bool;
+}
+
+/// The index of the step that was chosen here before.
+///
+/// # Errors
+/// If it is not possible now: what it is, and what there is.
+fn chosen_before(chosen: &Step, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
+    let found = enabled.iter().position(|step| step.unit == chosen.unit && step.what == chosen.what);
+    let possible = || enabled.iter().map(|step| step.what.clone()).collect::<Vec<_>>().join("; ");
+    found.map(Some).ok_or_else(|| (chosen.what.clone(), possible()))
 }
