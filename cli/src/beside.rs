@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::{Format, StressArgs};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::units::time;
 
 /// How long a call may take before it counts as stuck.
@@ -175,5 +175,5 @@ fn json(report: &BesideReport, options: &BesideOptions) -> String {
         daemon_said: &report.daemon_said,
         calls: calls.collect(),
     };
-    serde_json::to_string_pretty(&measured).expect("strings and numbers can be written as JSON") + "\n"
+    output::pretty_json(&measured)
 }

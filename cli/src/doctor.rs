@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::args::{DoctorArgs, Format};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -54,9 +54,7 @@ fn table(findings: &[Finding], output: &Output) -> String {
 
 fn json(findings: &[Finding]) -> String {
     let report = Report { version: 1, findings: findings.iter().map(Entry::of).collect() };
-    let mut text = serde_json::to_string_pretty(&report).expect("strings can be written as JSON");
-    text.push('\n');
-    text
+    output::pretty_json(&report)
 }
 
 impl<'a> Entry<'a> {

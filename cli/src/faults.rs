@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{LIMITS, Store, again, supervised, workload};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::units;
 
 /// After so many executions, the line that says how far it is, is drawn again.
@@ -190,7 +190,5 @@ fn json<'a>(args: &'a HuntArgs, store: &Store, report: &'a FaultReport, ways: &[
         seconds: report.lasted.as_secs_f64(),
         broken: ways.iter().map(broken).collect(),
     };
-    let mut text = serde_json::to_string_pretty(&json).expect("strings and numbers can be written as JSON");
-    text.push('\n');
-    text
+    output::pretty_json(&json)
 }

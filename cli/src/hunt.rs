@@ -22,7 +22,7 @@ use crate::beside::installed;
 use crate::error::CliError;
 use crate::faults;
 use crate::hunt_pairs;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::units;
 
 /// Where `scripts/fetch-releases.sh` puts releases.
@@ -327,7 +327,5 @@ fn json(args: &HuntArgs, store: &Store, report: &HuntReport) -> String {
         known: &report.known,
         not_modelled: report.not_modelled.as_deref(),
     };
-    let mut text = serde_json::to_string_pretty(&json).expect("strings and numbers can be written as JSON");
-    text.push('\n');
-    text
+    output::pretty_json(&json)
 }

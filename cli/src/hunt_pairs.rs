@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{Store, baseline, options, supervised, verdict, workload};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::units;
 
 /// How wide the names of commands are, where they are beside each other.
@@ -302,7 +302,7 @@ impl Table {
             not_reached: &self.not_reached,
             left_out: &self.left_out,
         };
-        serde_json::to_string_pretty(&json).expect("strings and numbers can be written as JSON") + "\n"
+        output::pretty_json(&json)
     }
 }
 

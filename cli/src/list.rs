@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::{Format, Grouping, ListArgs, ShowArgs};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::select;
 
 #[derive(Serialize)]
@@ -146,9 +146,7 @@ fn json(scenarios: &[Scenario]) -> String {
         remarks: REMARKS.iter().map(of_remark).collect(),
         races: RACES.iter().map(of_race).collect(),
     };
-    let mut text = serde_json::to_string_pretty(&listing).expect("strings can be written as JSON");
-    text.push('\n');
-    text
+    output::pretty_json(&listing)
 }
 
 impl<'a> Entry<'a> {

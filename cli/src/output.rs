@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use lockproof_reports::Style;
+use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 
 use crate::error::CliError;
@@ -89,4 +90,9 @@ impl Output {
     pub(crate) fn error(&self, error: CliError) {
         let _ = writeln!(io::stderr().lock(), "{:?}", miette::Report::new(error));
     }
+}
+
+/// A record for another program: indented JSON, and a newline at its end.
+pub(crate) fn pretty_json(record: &impl Serialize) -> String {
+    serde_json::to_string_pretty(record).expect("strings and numbers can be written as JSON") + "\n"
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::args::{Format, StressArgs};
 use crate::beside;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::select;
 use crate::units::time;
 
@@ -147,9 +147,7 @@ fn json(report: &StressReport, scenario: &str, protocol: &str) -> String {
     let processes = report.processes.iter().map(MeasuredProcess::of).collect();
     let seconds = report.lasted.as_secs_f64();
     let measured = Measured { version: 1, scenario, protocol, seconds, processes };
-    let mut text = serde_json::to_string_pretty(&measured).expect("strings and numbers can be written as JSON");
-    text.push('\n');
-    text
+    output::pretty_json(&measured)
 }
 
 impl<'a> MeasuredProcess<'a> {

@@ -14,7 +14,7 @@ use super::trial::{Fate, Kill};
 use super::{Campaign, Tried};
 use crate::args::MutantsArgs;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::rerun;
 
 /// How many mutants came to what.
@@ -230,7 +230,5 @@ pub(super) fn json(campaign: &Campaign) -> String {
         unknown: campaign.unknown.iter().map(ToString::to_string).collect(),
         summary: count(campaign.tried.iter()),
     };
-    let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
-    text.push('\n');
-    text
+    output::pretty_json(&report)
 }
