@@ -2,7 +2,7 @@
 
 use super::layers::Layer;
 use super::record_store::{self, Record, RecordStore};
-use super::{Go, LayerStore, StoreProtocol, additional};
+use super::{Go, LayerStore, StoreProtocol, additional, changes};
 use crate::call::Fail;
 use crate::ctx::Ctx;
 
@@ -17,7 +17,7 @@ pub async fn create_image<P: StoreProtocol + ?Sized>(p: &P, ctx: &Ctx, image: Re
     };
     let mut held = Ok(0);
     if let Some((store, additional)) = &layers {
-        held = p.find_parent(ctx, store, additional, &image.layer).await.map(|(_, held)| held);
+        held = changes::find_parent(p, ctx, store, additional, &image.layer).await.map(|(_, held)| held);
     }
     let created = match held {
         Ok(_) => create_record(p, ctx, image).await,

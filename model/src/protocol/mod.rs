@@ -2,14 +2,17 @@
 //!
 //! Four traits follow the Go files: [`LockfileProtocol`] is `pkg/lockfile`, [`LayerStoreProtocol`] is `layers.go`,
 //! [`RecordStoreProtocol`] is `images.go` and `containers.go`, [`StoreProtocol`] is `store.go`, of which the calls on images,
-//! containers and mounts are in [`images`], [`containers`] and [`mounts`], and the reading of additional stores in [`additional`]. Their provided methods are the code at commit
-//! 9f889830f, which is release 1.24.8.
+//! containers and mounts are in [`images`], [`containers`] and [`mounts`], what is looked up and changed under the layers lock in
+//! [`lookups`] and [`changes`], and the reading of additional stores in [`additional`]. Their provided methods are the code at
+//! commit 9f889830f, which is release 1.24.8.
 //! A version that differs overrides the functions that its change touches, and says nothing else: see [`pr_473`].
 //! So does a contributor's own, in their own crate. Release 1.45 changed so much that what has been since then has traits
 //! of its own, in [`rework`].
 
 pub mod additional;
 pub mod before_493;
+pub mod calls;
+pub mod changes;
 pub mod containers;
 pub mod copy_then_unlock;
 pub mod images;
@@ -17,6 +20,7 @@ pub mod layer_store;
 pub mod layers;
 pub mod layers_ro_lock;
 pub mod lockfile;
+pub mod lookups;
 pub mod mounts;
 pub mod one_way_upgrade;
 pub mod per_layer_locks;

@@ -3,15 +3,15 @@
 #![allow(async_fn_in_trait, reason = "a call stays on its thread: no `Send` is wanted")]
 
 use super::layers::{self, Layer};
-use super::lockfile;
-use super::record_store::{self, Record, RecordStore};
+use super::record_store::RecordStore;
 use super::{
-    Go, LayerStore, LayerStoreProtocol, Layers, Lockfile, RecordStoreProtocol, additional, containers, images, mounts,
+    Go, LayerStore, LayerStoreProtocol, Lockfile, Record, RecordStoreProtocol, additional, calls, changes, containers,
+    images, lookups, mounts,
 };
 use crate::call::{Call, Fail, Reply};
 use crate::ctx::{Cell, Ctx};
 use crate::op::{CellName, Path};
-use crate::value::{Datum, Instant, Object, Value};
+use crate::value::{Instant, Object, Value};
 
 /// `s.graphLock`.
 #[must_use]
@@ -67,46 +67,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
 
     /// Performs a call.
     async fn call(&self, ctx: &Ctx, call: Call) -> Reply {
-        match call {
-            Call::Open => self.get_store(ctx).await.map(|()| Value::Nil),
-            Call::Status => self.status(ctx).await.map(|()| Value::Nil),
-            Call::Names { id } => self.names(ctx, &id).await.map(|names| names.to_value()),
-            Call::Lookup { name } => self.lookup(ctx, &name).await.map(Value::Text),
-            Call::Exists { id } => Ok(Value::Bool(self.exists(ctx, &id).await)),
-            Call::Layers => self.layers(ctx).await.map(|layers| ids_of(layers).to_value()),
-            Call::PutLayer { id, parent, names, diff } => {
-                let layer = Layer { id, names, parent: parent.unwrap_or_default(), incomplete: false };
-                self.put_layer(ctx, layer, diff).await.map(Value::Text)
-            }
-            Call::DeleteLayer { id } => self.delete_layer(ctx, &id).await.map(|()| Value::Nil),
-            Call::SetNames { id, names } => self.set_names(ctx, &id, &names).await.map(|()| Value::Nil),
-            Call::Diff { id } => self.diff(ctx, &id).await.map(|()| Value::Nil),
-            Call::CloseDiff { id } => self.close_diff(ctx, &id).await.map(|()| Value::Nil),
-            Call::CreateImage { id, layer, names } => {
-                let image = Record { id, names, layer: layer.unwrap_or_default(), image: String::new() };
-                self.create_image(ctx, image).await.map(Value::Text)
-            }
-            Call::DeleteImage { id } => self.delete_image(ctx, &id).await.map(|()| Value::Nil),
-            Call::Images => self.images(ctx).await.map(|ids| ids.to_value()),
-            Call::CreateContainer { id, image, names } => {
-                let layer = record_store::layer_of_container(&id);
-                let container = Record { id, names, layer, image: image.unwrap_or_default() };
-                self.create_container(ctx, container).await.map(Value::Text)
-            }
-            Call::DeleteContainer { id } => self.delete_container(ctx, &id).await.map(|()| Value::Nil),
-            Call::Containers => self.containers(ctx).await.map(|ids| ids.to_value()),
-            Call::MultiList => self.multi_list(ctx).await.map(|(layers, images, containers)| {
-                Value::List([ids_of(layers), images, containers].iter().map(Datum::to_value).collect())
-            }),
-            Call::Mount { id } => self.mount(ctx, &id).await.map(|()| Value::Nil),
-            Call::Unmount { id } => self.unmount(ctx, &id).await.map(Value::Bool),
-            Call::Mounted { id } => self.mounted(ctx, &id).await.map(Value::Int),
-            Call::Shutdown => self.shutdown(ctx).await.map(|()| Value::Nil),
-            Call::ShutdownRo => self.shutdown_ro(ctx).await.map(|()| Value::Nil),
-            Call::Lockfile { method, file, ro } => lockfile::call(self, ctx, method, &file, ro).await,
-            Call::On { of, .. } => Err(Fail(format!("`{of}` on a Store object within a call"))),
-            Call::Goroutine { name, arguments } => self.goroutine(ctx, &name, arguments).await,
-        }
+        calls::perform(self, ctx, call).await
     }
 
     /// What a goroutine does that this protocol started with [`Ctx::spawn`].
@@ -281,37 +242,9 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         self.unlock(ctx, &store.lockfile).await;
     }
 
-    /// What has that id or name, as `Names`, `Lookup` and `Exists` find it: a layer, or, while the layers lock is still
-    /// held, an image or a container. Returns its id and its names.
+    /// What has that id or name. Returns its id and its names.
     async fn find(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
-        let stores = self.all_layer_stores(ctx).await?;
-        let (layer, held) =
-            additional::read_layers(self, ctx, &stores, |layers| layers::lookup(layers, id).cloned()).await?;
-        let found = match layer {
-            Some(layer) => Ok((layer.id, layer.names)),
-            None => self.find_record(ctx, id).await,
-        };
-        additional::stop_reading(self, ctx, &stores[..held]).await;
-        found
-    }
-
-    /// The part of `find` that asks the image store and then, while its lock is still held, the container store.
-    async fn find_record(&self, ctx: &Ctx, id: &str) -> Go<(String, Vec<String>)> {
-        let (images, containers) = (self.all_image_stores(ctx).await?, RecordStore::containers());
-        let (mut found, held) =
-            additional::read_records(self, ctx, &images, |records| record_store::lookup(records, id).cloned()).await?;
-        let mut started = Ok(());
-        if found.is_none() {
-            started = self.start_reading_records(ctx, &containers).await;
-            if started.is_ok() {
-                found = record_store::lookup(&ctx.get(&containers.cache).await.records, id).cloned();
-                // Deferred calls run in the reverse order.
-                self.stop_reading_records(ctx, &containers).await;
-            }
-        }
-        additional::stop_reading_records(self, ctx, &images[..held]).await;
-        started?;
-        found.map(|record| (record.id, record.names)).ok_or_else(Fail::layer_unknown)
+        lookups::find(self, ctx, id).await
     }
 
     /// `Names`.
@@ -371,73 +304,16 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         layer: Layer,
         diff: bool,
     ) -> Go<()> {
-        put_containers_first(self, ctx, store, additional, layer, diff).await
-    }
-
-    /// The id of the parent that `PutLayer` asks for, in its own layers, which are locked, or in an additional store. Those
-    /// that it has looked at stay locked, as many as returned; on error none.
-    async fn find_parent(
-        &self,
-        ctx: &Ctx,
-        store: &LayerStore,
-        additional: &[LayerStore],
-        parent: &str,
-    ) -> Go<(String, usize)> {
-        if parent.is_empty() {
-            return Ok((String::new(), 0));
-        }
-        let look = |layers: &Layers| layers::lookup(layers, parent).map(|layer| layer.id.clone());
-        if let Some(parent) = look(&ctx.get(&store.cache).await.layers) {
-            return Ok((parent, 0));
-        }
-        let (found, held) = additional::read_layers(self, ctx, additional, look).await?;
-        match found {
-            Some(parent) => Ok((parent, held)),
-            None => {
-                additional::stop_reading(self, ctx, &additional[..held]).await;
-                Err(Fail::layer_unknown())
-            }
-        }
-    }
-
-    /// The part of `PutLayer` under all locks.
-    async fn put_on(&self, ctx: &Ctx, store: &LayerStore, layer: Layer, diff: bool) -> Go<()> {
-        if !layer.parent.is_empty() {
-            let containers = ctx.get(&RecordStore::containers().cache).await.records;
-            if containers.iter().any(|container| container.layer == layer.parent) {
-                return Err(Fail("ErrParentIsContainer".into()));
-            }
-        }
-        self.supports_shifting(ctx).await;
-        self.put(ctx, store, layer, diff).await
+        changes::put_containers_first(self, ctx, store, additional, layer, diff).await
     }
 
     /// `DeleteLayer`.
     async fn delete_layer(&self, ctx: &Ctx, id: &str) -> Go<()> {
         let store = self.layer_store(ctx).await?;
         images::start_writing_all(self, ctx, &store).await?;
-        let deleted = self.delete_unused(ctx, &store, id).await;
+        let deleted = changes::delete_unused(self, ctx, &store, id).await;
         images::stop_writing_all(self, ctx, &store).await;
         deleted
-    }
-
-    /// The part of `DeleteLayer` under the locks.
-    async fn delete_unused(&self, ctx: &Ctx, store: &LayerStore, id: &str) -> Go<()> {
-        let layers = ctx.get(&store.cache).await.layers;
-        let Some(Layer { id, .. }) = layers::lookup(&layers, id) else {
-            return Err(Fail("ErrNotALayer".into()));
-        };
-        if layers.iter().any(|layer| layer.parent == *id) {
-            return Err(Fail("ErrLayerHasChildren".into()));
-        }
-        let uses = |record: &Record| record.layer == *id;
-        if ctx.get(&RecordStore::images().cache).await.records.iter().any(uses) {
-            return Err(Fail("ErrLayerUsedByImage".into()));
-        }
-        if ctx.get(&RecordStore::containers().cache).await.records.iter().any(uses) {
-            return Err(Fail("ErrLayerUsedByContainer".into()));
-        }
-        self.delete(ctx, store, id).await
     }
 
     /// `SetNames` of a layer, an image or a container, each asked under one more lock.
@@ -447,30 +323,9 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         let known = layers::lookup(&ctx.get(&store.cache).await.layers, id).map(|layer| layer.id.clone());
         let set = match known {
             Some(id) => self.set_layer_names(ctx, &store, &id, names).await,
-            None => self.set_names_of_record(ctx, id, names).await,
+            None => changes::set_names_of_record(self, ctx, id, names).await,
         };
         self.stop_writing(ctx, &store).await;
-        set
-    }
-
-    /// The part of `SetNames` that asks the image store and then, while its lock is still held, the container store.
-    async fn set_names_of_record(&self, ctx: &Ctx, id: &str, names: &[String]) -> Go<()> {
-        let (images, containers) = (RecordStore::images(), RecordStore::containers());
-        self.start_writing_records(ctx, &images).await?;
-        let image = record_store::lookup(&ctx.get(&images.cache).await.records, id).cloned();
-        let mut set = Err(Fail::layer_unknown());
-        if let Some(image) = image {
-            set = self.set_record_names(ctx, &images, &image.id, names).await;
-        } else if let Err(fail) = self.start_writing_records(ctx, &containers).await {
-            set = Err(fail);
-        } else {
-            let container = record_store::lookup(&ctx.get(&containers.cache).await.records, id).cloned();
-            if let Some(container) = container {
-                set = self.set_record_names(ctx, &containers, &container.id, names).await;
-            }
-            self.stop_writing_records(ctx, &containers).await;
-        }
-        self.stop_writing_records(ctx, &images).await;
         set
     }
 
@@ -603,32 +458,4 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
     async fn shutdown_ro(&self, _ctx: &Ctx) -> Go<()> {
         Err(Fail("ShutdownRO is not a function of this version".into()))
     }
-}
-
-/// The part of `PutLayer` under the lock of the layers: the containers, and then the additional stores that it looks for the
-/// parent in (`putlayer-container-before-rolayers`).
-pub async fn put_containers_first<P: StoreProtocol + ?Sized>(
-    p: &P,
-    ctx: &Ctx,
-    store: &LayerStore,
-    additional: &[LayerStore],
-    layer: Layer,
-    diff: bool,
-) -> Go<()> {
-    let containers = RecordStore::containers();
-    p.start_writing_records(ctx, &containers).await?;
-    let put = match p.find_parent(ctx, store, additional, &layer.parent).await {
-        Err(fail) => Err(fail),
-        Ok((parent, held)) => {
-            let put = p.put_on(ctx, store, Layer { parent, ..layer }, diff).await;
-            additional::stop_reading(p, ctx, &additional[..held]).await;
-            put
-        }
-    };
-    p.stop_writing_records(ctx, &containers).await;
-    put
-}
-
-fn ids_of(layers: Vec<Layer>) -> Vec<String> {
-    layers.into_iter().map(|layer| layer.id).collect()
 }

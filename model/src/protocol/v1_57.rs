@@ -7,7 +7,7 @@
 
 use super::layers::Layer;
 use super::rework::{ReworkedLayerStore, ReworkedLockfile, ReworkedRecordStore, ReworkedStore};
-use super::{Entry, Go, LayerStore, RecordStore, RecordStoreProtocol, StoreProtocol, additional, images};
+use super::{Entry, Go, LayerStore, RecordStore, RecordStoreProtocol, StoreProtocol, additional, changes, images};
 use crate::ctx::Ctx;
 
 /// Release 1.57.2.
@@ -43,11 +43,11 @@ impl ReworkedStore for V1_57 {
         layer: Layer,
         diff: bool,
     ) -> Go<()> {
-        let (parent, held) = self.find_parent(ctx, store, additional, &layer.parent).await?;
+        let (parent, held) = changes::find_parent(self, ctx, store, additional, &layer.parent).await?;
         let containers = RecordStore::containers();
         let mut put = self.start_writing_records(ctx, &containers).await;
         if put.is_ok() {
-            put = self.put_on(ctx, store, Layer { parent, ..layer }, diff).await;
+            put = changes::put_on(self, ctx, store, Layer { parent, ..layer }, diff).await;
             self.stop_writing_records(ctx, &containers).await;
         }
         additional::stop_reading(self, ctx, &additional[..held]).await;

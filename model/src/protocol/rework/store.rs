@@ -4,12 +4,10 @@
 
 use super::super::layers::{self, Layer, Layers};
 use super::super::record_store::{self, Record, RecordStore, Records};
-use super::super::store::{
-    graph_driver, graph_lock, layer_store_field, open_diff, put_containers_first, ro_layer_stores_field,
-};
+use super::super::store::{graph_driver, graph_lock, layer_store_field, open_diff, ro_layer_stores_field};
 use super::super::{
-    Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, additional, containers,
-    mounts,
+    Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, additional, changes,
+    containers, mounts,
 };
 use super::{LastWrite, ReworkedLayerStore, ReworkedRecordStore};
 use crate::call::Fail;
@@ -121,7 +119,7 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
         layer: Layer,
         diff: bool,
     ) -> Go<()> {
-        put_containers_first(self, ctx, store, additional, layer, diff).await
+        changes::put_containers_first(self, ctx, store, additional, layer, diff).await
     }
 
     /// `MultiList` of everything.
@@ -230,7 +228,7 @@ impl<T: ReworkedStore + ?Sized> StoreProtocol for T {
             set = self.set_layer_names(ctx, &store, id, names).await;
         }
         self.stop_writing_layers(ctx, &store).await;
-        if known.is_some() { set } else { self.set_names_of_record(ctx, id, names).await }
+        if known.is_some() { set } else { changes::set_names_of_record(self, ctx, id, names).await }
     }
 
     /// `CreateImage`: the layers under the read lock, then the images.
