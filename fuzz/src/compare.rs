@@ -11,7 +11,6 @@ use lockproof_model::explore::{self, Options, Report};
 use lockproof_model::plain;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
-use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 use lockproof_model::verdict::{Finding, Verdict};
 use lockproof_model::witness::{self, Fault};
@@ -34,6 +33,8 @@ pub struct Limits {
     pub every_mode_max: u64,
     /// The most executions of loom, and of shuttle.
     pub executions_max: u64,
+    /// The most steps of each of them. These two engines do not ask whether to stop.
+    pub steps_max: usize,
 }
 
 impl Limits {
@@ -44,6 +45,7 @@ impl Limits {
         plain_states_max: 10_000,
         every_mode_max: 300,
         executions_max: 500,
+        steps_max: 2_000,
     };
 }
 
@@ -208,7 +210,7 @@ impl Comparing<'_> {
         };
         let report = match explore::check(self.system, self.properties, &options, self.stop) {
             Ok(report) => report,
-            Err(ModelError::Stamps | ModelError::Times | ModelError::Locks) => {
+            Err(error) if error.is_limit() => {
                 self.reach(name, Reach::TooLarge);
                 return None;
             }
@@ -317,7 +319,9 @@ impl Comparing<'_> {
     fn loom(&mut self, properties: &[Property]) {
         for preemption_bound in [None, Some(1)] {
             let max_permutations = Some(self.limits.executions_max);
-            let options = loom::LoomOptions { preemption_bound, max_permutations, ..loom::LoomOptions::default() };
+            let max_branches = self.limits.steps_max;
+            let options =
+                loom::LoomOptions { preemption_bound, max_permutations, max_branches, ..loom::LoomOptions::default() };
             let report = loom::check(self.system, properties, &options);
             if self.runs("loom", report, preemption_bound.is_none()) {
                 return;
@@ -332,7 +336,9 @@ impl Comparing<'_> {
                 shuttle::Strategy::Dfs => self.limits.executions_max,
                 _ => self.limits.executions_max / 4,
             };
-            let options = shuttle::ShuttleOptions { strategy, schedules, ..shuttle::ShuttleOptions::default() };
+            let max_steps = self.limits.steps_max;
+            let options =
+                shuttle::ShuttleOptions { strategy, schedules, max_steps, ..shuttle::ShuttleOptions::default() };
             let report = shuttle::check(self.system, properties, &options);
             if self.runs("shuttle", report, strategy == shuttle::Strategy::Dfs) {
                 return;
@@ -349,7 +355,7 @@ impl Comparing<'_> {
                 self.reach(name, Reach::Unsupported);
                 return true;
             }
-            Err(engine::Error::Model(ModelError::Stamps | ModelError::Times | ModelError::Locks)) => {
+            Err(engine::Error::Model(error)) if error.is_limit() => {
                 self.reach(name, Reach::TooLarge);
                 return true;
             }

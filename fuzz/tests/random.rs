@@ -23,6 +23,7 @@ const SMALL: Limits = Limits {
     plain_states_max: 1_000,
     every_mode_max: 100,
     executions_max: 30,
+    steps_max: 2_000,
 };
 
 /// One scenario in so many goes further, so that some with two processes are within the plain explorer's reach.

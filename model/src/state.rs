@@ -32,6 +32,10 @@ pub struct Model<'s> {
 /// How many stamps may be held at once; a state keeps them as bits of a word.
 pub const STAMPS_MAX: u32 = 64;
 
+/// How many locks of the lock library a thread may hold at once. Who locks for ever and never unlocks would have a state
+/// that grows for ever.
+pub const HOLDS_MAX: usize = 64;
+
 /// So many Shutdowns look like none, to a driver that has seen none of them.
 pub const SHUTDOWNS_MAX: u8 = 16;
 

@@ -63,6 +63,15 @@ pub enum ModelError {
     /// There are more lock files than a state can tell apart.
     #[error("more than 64 lock files; the scenario is too large for the model")]
     Locks,
+    /// A thread holds more locks at once than a state keeps.
+    #[error(
+        "a thread of process {process} holds more than {} locks at once; the scenario is too large for the model",
+        crate::state::HOLDS_MAX
+    )]
+    Holds {
+        /// Its name.
+        process: String,
+    },
     /// A file's time was asked for that the protocol does not name as timed.
     #[error("the protocol asks for the time of {0}, which it does not name in `TIMED`")]
     NotTimed(Path),
@@ -92,6 +101,14 @@ pub enum ModelError {
         /// Why.
         why: String,
     },
+}
+
+impl ModelError {
+    /// Whether the scenario is too large for the model: nobody has made a mistake.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::Stamps | Self::Times | Self::Locks | Self::Holds { .. })
+    }
 }
 
 /// Lets `thread` of the process with part `local` perform its next operation with its outcome number `branch`.
@@ -143,7 +160,7 @@ pub fn perform(
         let mut acting = Acting { model, local, shared, thread, done };
         acting.begin(&call, around)?;
         acting.end_call()?;
-        return Ok(Some(acting.finish()));
+        return Ok(Some(acting.finish()?));
     };
     let mut acting = Acting { model, local, shared, thread, done };
     let Some(effect) = acting.effect(&op, around, branch)? else {
@@ -170,7 +187,7 @@ pub fn perform(
             }
         }
     }
-    Ok(Some(acting.finish()))
+    Ok(Some(acting.finish()?))
 }
 
 /// A process is gone: its memory and its locks are, too (fcntl(2): locks are released when the process terminates).

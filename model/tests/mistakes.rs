@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lockproof_model::automaton::LearnError;
-use lockproof_model::call::{Call, Reply};
+use lockproof_model::call::{Call, LockMethod, Reply};
 use lockproof_model::ctx::{Cell, Ctx, ProtocolError};
 use lockproof_model::explore::{Options, check};
 use lockproof_model::machine::Machine;
@@ -17,7 +17,7 @@ use lockproof_model::system::System;
 use lockproof_model::value::Value;
 
 use common::small::speaks;
-use common::{once, system};
+use common::{forever, on_lockfile, once, process, system};
 
 /// A protocol with one mistake, which is told by the call that is made.
 #[derive(Default)]
@@ -154,6 +154,18 @@ fn a_process_that_computes_for_ever_on_its_own_is_reported() {
     assert_eq!(run(true).map(|_| ()), Err(ModelError::LocalRun { process: "P1".into() }));
     // One operation at a time it is a cycle of one state, and nobody waits.
     assert_eq!(run(false).map(|report| report.extent.states), Ok(2));
+}
+
+#[test]
+fn locks_that_nobody_gives_back_are_too_many_for_the_model() {
+    let locks = on_lockfile(LockMethod::Rlock, "a");
+    let system = system(&[], vec![process("v1_43", vec![forever(&[locks])])]);
+    for merge in [true, false] {
+        let options = Options { merge, ..Options::default() };
+        let error = check(&system, &[Property::NoError], &options, &|| false).map(|_| ()).unwrap_err();
+        assert_eq!(error, ModelError::Holds { process: "P1".into() });
+        assert!(error.is_limit());
+    }
 }
 
 #[test]

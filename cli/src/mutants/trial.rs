@@ -4,7 +4,6 @@ use lockproof_model::explore::{self, Options};
 use lockproof_model::mutation::Mutation;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
-use lockproof_model::step::ModelError;
 use lockproof_model::system::System;
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::Verdict;
@@ -77,9 +76,7 @@ fn search(scenario: &str, system: &System, properties: &[Property], options: &Op
     let report = match explore::check(system, properties, options, &|| false) {
         Ok(report) => report,
         // The model is too small for the mutant, which says nothing about it.
-        Err(error @ (ModelError::Stamps | ModelError::Times | ModelError::Locks)) => {
-            return Fate::Cut(format!("{scenario}: {error}"));
-        }
+        Err(error) if error.is_limit() => return Fate::Cut(format!("{scenario}: {error}")),
         Err(error) => return killed(None, &format!("the model refuses it: {error}"), None),
     };
     if let Some(finding) = report.findings.iter().find(|finding| finding.verdict == Verdict::Violated) {

@@ -9,7 +9,7 @@ use crate::call::{Call, Reply};
 use crate::monitor::{self, Need};
 use crate::op::{Document, LockResult, Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
-use crate::state::{Life, Local, Model, SHUTDOWNS_MAX, Shared, ThreadState};
+use crate::state::{HOLDS_MAX, Life, Local, Model, SHUTDOWNS_MAX, Shared, ThreadState};
 use crate::trace::Effect;
 use crate::value::{Instant, Mtime, Value};
 use crate::world::memory::Progress;
@@ -382,7 +382,11 @@ impl Acting<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Performed {
+    pub(super) fn finish(mut self) -> Result<Performed, ModelError> {
+        if self.local.threads.iter().any(|thread| thread.holds.len() > HOLDS_MAX) {
+            let process = self.model.process(self.local.kind).name.clone();
+            return Err(ModelError::Holds { process });
+        }
         if self.local.memory.cells.keys().any(|name| name.object.is_some()) {
             let held = self.local.objects_held(&self.model.automaton);
             Arc::make_mut(&mut self.local.memory).collect(&held);
@@ -392,6 +396,6 @@ impl Acting<'_, '_> {
         if let Some((_, text)) = self.done.wrong.first() {
             self.done.event.wrong = Some(text.clone());
         }
-        self.done
+        Ok(self.done)
     }
 }
