@@ -64,7 +64,10 @@ fn both(system: &System, executions_max: u64) -> [Result<Report, Error>; 2] {
 /// Compares both with the explorer, and returns of each how many executions it took if it saw everything.
 fn compare(name: &str, system: &System, executions_max: u64, faults: &mut Vec<String>) -> [Option<u64>; 2] {
     let options = explore::Options { states_max: 5_000, ..explore::Options::default() };
-    let explored = explore::check(system, &judged(), &options, &|| false).unwrap().findings;
+    let explored = match explore::check(system, &judged(), &options, &|| false) {
+        Err(error) if error.is_limit() => return [None, None],
+        explored => explored.unwrap().findings,
+    };
     if explored.iter().any(|finding| !finding.verdict.is_decided()) {
         return [None, None];
     }

@@ -50,7 +50,10 @@ fn safety() -> Vec<Property> {
 /// Returns the plain explorer's states and moves with every property watched, and the states that are left of them with
 /// merging.
 fn agree(name: &str, system: &System, states_max: usize, faults: &mut Vec<String>) -> Option<[usize; 3]> {
-    let mut plain = plain::explore(system, &Property::ALL, states_max).unwrap()?;
+    let mut plain = match plain::explore(system, &Property::ALL, states_max) {
+        Err(error) if error.is_limit() => return None,
+        plain => plain.unwrap()?,
+    };
     let mut extent = [plain.states, plain.transitions, 0];
     for properties in [Property::ALL.to_vec(), safety()] {
         let all = properties.len() == Property::ALL.len();

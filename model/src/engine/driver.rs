@@ -5,10 +5,12 @@
 //! for `EDEADLK`: which thread steps when, what a step does to locks, files and clocks, and who waits, is done here again.
 //!
 //! - [`world`]: what the threads of an execution share; who sleeps and who is woken;
-//! - [`actor`]: a thread, its calls, and how it ends or is killed;
+//! - [`actor`]: a thread and its calls;
+//! - [`life`]: how a process begins, goes round, and ends or is killed;
 //! - [`perform`]: what each operation does.
 
 mod actor;
+mod life;
 mod lock;
 mod perform;
 mod world;
