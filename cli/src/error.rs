@@ -92,6 +92,13 @@ pub(crate) enum CliError {
     /// The driver for the real library could not be built.
     #[error("failed to build the driver for the real library")]
     Driver(#[source] Box<BuildError>),
+    /// What a daemon is to be told makes no sense.
+    #[error("--daemon: {problem}")]
+    #[diagnostic(help("open a; 1: a put-layer x; 2: a images: goroutine 1 makes a layer, goroutine 2 lists images"))]
+    Daemon {
+        /// What is wrong, and what to write.
+        problem: String,
+    },
     /// There is no `containers-storage`.
     #[error("containers-storage is not installed")]
     #[diagnostic(help("apt-get install containers-storage, or name one with --store PATH"))]
@@ -169,6 +176,7 @@ impl CliError {
             | CliError::CorpusOpen(_)
             | CliError::NoStore
             | CliError::Driver(_)
+            | CliError::Daemon { .. }
             | CliError::Scenario(_)
             | CliError::SameName { .. }
             | CliError::Nothing { .. }

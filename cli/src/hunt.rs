@@ -21,6 +21,7 @@ use crate::args::{Format, HuntArgs, StrategyName};
 use crate::beside::installed;
 use crate::error::CliError;
 use crate::faults;
+use crate::hunt_daemon::{self, Driver};
 use crate::hunt_pairs;
 use crate::output::{self, Output};
 use crate::units;
@@ -50,9 +51,10 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if args.crash || !args.fail.is_empty() {
         return faults::run(args, &harness, store, output);
     }
-    let workload = workload(args);
+    let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
+    let driver = if args.daemon.is_empty() { None } else { Some(Driver::build(args, &harness)?) };
     let baseline = baseline(args, false)?;
-    let options = options(args, store, baseline);
+    let options = HuntOptions { driver: driver.as_ref().map(Driver::path), ..options(args, store, baseline) };
     let draws = io::stderr().is_terminal();
     let report = hunt::hunt(&harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {
@@ -79,20 +81,22 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
 /// What was asked for on the command line.
 pub(crate) fn workload(args: &HuntArgs) -> Workload {
     let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
-    Workload { start: words(&args.start), commands: words(&args.commands) }
+    Workload { start: words(&args.start), commands: words(&args.commands), ..Workload::default() }
 }
 
 /// How each workload is hunted.
 pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> HuntOptions {
     HuntOptions {
         programs: store.programs.clone(),
+        driver: None,
         releases: store.releases.clone(),
         baseline,
         search: match (args.preemptions_max, args.strategy) {
             (Some(preemptions), _) => Search::Bounded { preemptions },
-            (None, StrategyName::Exhaustive) => Search::Exhaustive,
-            (None, StrategyName::Pct) => Search::Pct { depth: args.depth },
-            (None, StrategyName::Random) => Search::Random,
+            (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth },
+            (None, Some(StrategyName::Exhaustive)) => Search::Exhaustive,
+            (None, None) if args.daemon.is_empty() => Search::Exhaustive,
+            (None, Some(StrategyName::Random) | None) => Search::Random,
         },
         seed: args.seed,
         executions: args.executions_max,
@@ -180,7 +184,10 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output
     let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let recording = Recording::read(&text).map_err(refused)?;
-    let replayed = hunt::replay(harness, &store.programs, &recording, args.times, LIMITS).map_err(supervised)?;
+    let driver = if recording.workload.daemons.is_empty() { None } else { Some(Driver::build(args, harness)?) };
+    let path = driver.as_ref().map(Driver::path);
+    let replayed = hunt::replay(harness, &store.programs, path.as_deref(), &recording, args.times, LIMITS);
+    let replayed = replayed.map_err(supervised)?;
     let found = &replayed.found;
     let shown = found.iter().flatten().filter(|wrong| wrong.property == recording.property).count();
     let mut text = String::new();
@@ -190,7 +197,11 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output
     let mark = if shown > 0 { "✗" } else { "✓" };
     let detail = found.iter().flatten().next().map_or("nothing is wrong", |wrong| wrong.detail.as_str());
     output.wrap(&mut text, "", &format!("{mark} {}: {detail}", recording.property));
-    let _ = writeln!(text, "shown {shown} times out of {}", found.len());
+    let again = match replayed.again {
+        0 => String::new(),
+        again => format!("; {again} went otherwise inside the daemon, and were run again"),
+    };
+    let _ = writeln!(text, "shown {shown} times out of {}{again}", found.len());
     output.print(&text)?;
     Ok(shown == 0)
 }
@@ -199,7 +210,8 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output
 pub(crate) fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'static str) {
     match report.ended {
         _ if report.is_violated() => ("✗", "violated"),
-        Ended::Exhausted if args.preemptions_max.is_some() => ("·", "bounded"),
+        // In what order goroutines go inside their process is not ours to choose.
+        Ended::Exhausted if args.preemptions_max.is_some() || !args.daemon.is_empty() => ("·", "bounded"),
         Ended::Exhausted => ("✓", "proved"),
         Ended::Executions | Ended::Time if report.progress.is_none() => ("·", "sampled"),
         Ended::Executions | Ended::Time | Ended::Lost | Ended::Violated => ("·", "cut"),
@@ -208,7 +220,7 @@ pub(crate) fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'
 
 fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -> String {
     let mut text = String::new();
-    let commands = args.commands.join(" ‖ ");
+    let commands = args.commands.iter().chain(&args.daemon).cloned().collect::<Vec<_>>().join(" ‖ ");
     if let Some(violation) = &report.violation {
         text.push_str(&columns(&violation.recording.workload, &violation.execution));
         output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
@@ -267,18 +279,16 @@ pub(crate) fn again(args: &HuntArgs, record: &Path) -> String {
 
 /// A column for each participant.
 fn columns(workload: &Workload, execution: &Execution) -> String {
-    let names: Vec<String> = (workload.commands.iter().enumerate())
-        .map(|(at, words)| format!("{}: {}", Workload::name(at), words.join(" ")))
-        .collect();
+    let names: Vec<String> =
+        (0..workload.participants()).map(|at| format!("{}: {}", Workload::name(at), workload.text(at))).collect();
     let mut text = format!("{}\n", names.join("    "));
     for (number, step) in execution.steps.iter().enumerate() {
-        let child = if step.unit.process > 0 { format!(" (child {})", step.unit.process) } else { String::new() };
         let indent = "  ".repeat(step.unit.participant * 4);
         let _ = writeln!(
             text,
-            "{:>5}  {indent}{}{child}  {}{}",
+            "{:>5}  {indent}{}  {}{}",
             number + 1,
-            Workload::name(step.unit.participant),
+            workload.unit(step.unit),
             step.fault.map(|fault| format!("{fault} in place of: ")).unwrap_or_default(),
             step.what
         );
@@ -291,6 +301,7 @@ struct Json<'a> {
     version: u32,
     store: String,
     commands: &'a [String],
+    daemons: &'a [String],
     start: &'a [String],
     verdict: &'static str,
     property: Option<&'a str>,
@@ -313,6 +324,7 @@ fn json(args: &HuntArgs, store: &Store, report: &HuntReport) -> String {
         version: 1,
         store: store.name.clone(),
         commands: &args.commands,
+        daemons: &args.daemon,
         start: &args.start,
         verdict: verdict(args, report).1,
         property: wrong.map(|wrong| wrong.property),

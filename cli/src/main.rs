@@ -14,6 +14,7 @@ mod export;
 mod faults;
 mod fuzz;
 mod hunt;
+mod hunt_daemon;
 mod hunt_pairs;
 mod job;
 mod list;

@@ -8,7 +8,8 @@
 //
 // Calls of one goroutine are made one after the other, those of different ones side by side. Each line of standard output
 // is an answer: {"id": 2, "value": ["foo"]} or {"id": 2, "error": "layer not known"}. What it cannot understand is an
-// answer too, with id 0. At the end of its input it waits a little for the calls that are under way, and ends: with status
+// answer too, with id 0. A goroutine whose call is "thread" stays on one thread from then on, and answers with its number.
+// At the end of its input it waits a little for the calls that are under way, and ends: with status
 // 3 if one is stuck, so that it never outlives who started it by much.
 package main
 
@@ -20,7 +21,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/containers/storage"
@@ -159,8 +162,12 @@ func from(args []string, index int) []string {
 	return nil
 }
 
-// make makes one call: of the driver itself (open, diff, close-diff), or of the store.
+// make makes one call: of the driver itself (thread, open, diff, close-diff), or of the store.
 func (d *driver) make(r request) (interface{}, error) {
+	if r.Call == "thread" {
+		runtime.LockOSThread() // so that whoever watches system calls knows whose they are
+		return syscall.Gettid(), nil
+	}
 	if r.Call == "open" {
 		if len(r.Args) < 2 {
 			return nil, fmt.Errorf("open needs the graph root and the run root")

@@ -125,22 +125,22 @@ pub fn build(source: &Source, race: bool, into: &Path) -> Result<PathBuf, BuildE
 
 /// A call, as the driver reads it.
 #[derive(Clone, Debug, Serialize)]
-struct Told<'a> {
-    id: u64,
-    store: &'a str,
-    goroutine: &'a str,
-    call: &'a str,
-    args: &'a [&'a str],
+pub(crate) struct Told<'a> {
+    pub(crate) id: u64,
+    pub(crate) store: &'a str,
+    pub(crate) goroutine: &'a str,
+    pub(crate) call: &'a str,
+    pub(crate) args: &'a [&'a str],
 }
 
 /// An answer, as the driver writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct Answer {
-    id: u64,
+pub(crate) struct Answer {
+    pub(crate) id: u64,
     #[serde(default)]
-    value: Json,
+    pub(crate) value: Json,
     #[serde(default)]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// The number of a call that was made.

@@ -22,7 +22,7 @@ fn locker() -> PathBuf {
 
 fn workload(start: &[&str], commands: &[&str]) -> Workload {
     let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
-    Workload { start: words(start), commands: words(commands) }
+    Workload { start: words(start), commands: words(commands), ..Workload::default() }
 }
 
 fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
@@ -34,7 +34,18 @@ fn options(program: &Path, search: Search, executions: u64) -> HuntOptions {
     // Executions are what bounds it: a busy machine is slow.
     let time = Duration::from_secs(600);
     let baseline = Baseline::default();
-    HuntOptions { programs, releases, baseline, search, seed: 1, executions, time, limits: LIMITS, simplify: time }
+    HuntOptions {
+        programs,
+        driver: None,
+        releases,
+        baseline,
+        search,
+        seed: 1,
+        executions,
+        time,
+        limits: LIMITS,
+        simplify: time,
+    }
 }
 
 const SECTIONS: [&str; 2] = ["exclusive a write x close a", "exclusive a write x close a"];
@@ -73,7 +84,7 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
         assert!(turns.len() <= 4, "{search:?}: {turns:?}");
         let recording = Recording::read(&violation.recording.write()).unwrap();
         assert_eq!(recording, violation.recording);
-        let found = replay(&harness(), &[locker()], &recording, 20, LIMITS).unwrap().found;
+        let found = replay(&harness(), &[locker()], None, &recording, 20, LIMITS).unwrap().found;
         assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
     }
 }
@@ -160,7 +171,7 @@ fn in_release_1_43_a_crash_is_survived_and_an_interrupted_open_of_a_lock_file_is
         assert_eq!((broken.fault, broken.wrong.property), (errors[0], "no-deadlock"), "{broken:?}");
         assert!(broken.step.starts_with("opens ") && broken.step.ends_with(".lock"), "{broken:?}");
     }
-    let again = replay(&harness(), &[program], &failed.broken[0].recording, 3, LIMITS).unwrap();
+    let again = replay(&harness(), &[program], None, &failed.broken[0].recording, 3, LIMITS).unwrap();
     assert!(again.found.iter().all(|wrong| wrong.as_ref().is_some_and(|wrong| wrong.property == "no-deadlock")));
 }
 
@@ -206,7 +217,7 @@ fn of_two_names_that_are_added_at_once_one_is_lost() {
         "{}",
         violation.wrong.detail
     );
-    let found = replay(&harness(), &[program], &violation.recording, 20, LIMITS).unwrap().found;
+    let found = replay(&harness(), &[program], None, &violation.recording, 20, LIMITS).unwrap().found;
     assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "atomic").count(), 20);
 }
 

@@ -6,11 +6,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{command, harness};
+use common::{command, driver, harness};
 use lockproof_harness::beside::BesideOptions;
 use lockproof_harness::guardian::RunDirectory;
 use lockproof_harness::library::{BuildError, Library, LibraryError, Returned, Source, build};
@@ -25,22 +24,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long a goroutine is given to get to where it waits.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The driver, built once; `None` if there is nothing to build it with and that is allowed.
-fn program() -> Option<&'static Path> {
-    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-        let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-driver");
-        match build(&Source::Installed, false, &into) {
-            Ok(program) => Some(program),
-            Err(missing @ BuildError::Missing { .. }) => {
-                common::missing(&missing.to_string(), "the real library");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    });
-    PROGRAM.as_deref()
-}
-
 /// Some processes of the real library on one directory.
 struct Run {
     program: &'static Path,
@@ -49,7 +32,7 @@ struct Run {
 
 impl Run {
     fn new() -> Option<Self> {
-        let program = program()?;
+        let program = driver()?;
         Some(Self { program, directory: RunDirectory::new(&harness()).unwrap() })
     }
 
@@ -185,7 +168,7 @@ fn a_child_is_built_on_a_layer_that_a_killed_pull_left_incomplete() {
 /// A daemon and commands, each with layers of its own: nothing is lost, no answer is wrong, nobody is stuck.
 #[test]
 fn a_daemon_and_commands_lose_nothing_of_each_other() {
-    let (Some(driver), Some(command)) = (program(), command()) else { return };
+    let (Some(driver), Some(command)) = (driver(), command()) else { return };
     let options = BesideOptions {
         duration: Duration::from_secs(3),
         limit: LIMIT,

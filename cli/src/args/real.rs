@@ -39,13 +39,17 @@ Examples:
   lockproof hunt --pairs --store 1.57.2 --for 10m      every command against every other
   lockproof hunt --store all 'create-layer -i a' layers
   lockproof hunt --replay lockproof-hunt.json --times 20
+  lockproof hunt --daemon 'open a; open b run-b; b images; 1: a create-image i; 2: b create-image j' images
 
 Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if the
 answers and the store at the end are explained by no order of the commands that respects real time: by no order of their
 atomic sections (linearizable), or only by those, so that a command is not one (atomic); serial, where a command is not
 modelled. So it is if something half-made is left (whole); if later commands fail (later); if a document is replaced without
 its exclusive lock (exclusive) or without a stamp (stamped); if processes wait for ever (no-deadlock), or locks are taken in
-two orders (lock-order). What known.toml or --baseline lists is counted, and fails nothing.
+two orders (lock-order). Of a daemon's calls the sequential model alone says what may come of them; it is a violation, too,
+if what was acknowledged is gone though nobody removes anything (acknowledged), or if something is built upon a layer that is
+not complete (half-made). What goroutines wait for inside their process is not seen: a call without an answer, when nobody
+can go on, is a deadlock. What known.toml or --baseline lists is counted, and fails nothing.
 Exit status: 0 nothing new was found, 1 something was, or the search was lost or cut (of --pairs: only if something was); 2
 wrong use.";
 
@@ -125,10 +129,9 @@ pub(crate) struct TraceArgs {
 }
 
 /// How the interleavings are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StrategyName {
     /// Every order of calls that makes a difference.
-    #[default]
     Exhaustive,
     /// Priorities at random, changed at a few steps: finds what needs few orderings quickly.
     Pct,
@@ -139,8 +142,16 @@ pub(crate) enum StrategyName {
 #[derive(Args, Debug)]
 pub(crate) struct HuntArgs {
     /// Commands of the store that are started at once, each with its options as one argument: 'create-layer -i a'.
-    #[arg(value_name = "COMMAND", required_unless_present_any = ["replay", "pairs"])]
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["replay", "pairs", "daemon"])]
     pub(crate) commands: Vec<String>,
+    /// A process of the Go library beside the commands, and what it is told: `open a; a layers; 1: a put-layer x; 2: a images`.
+    /// What has no goroutine before a `:` comes first; `open STORE [RUN]` opens a store, RUN being another run root. May be
+    /// repeated.
+    #[arg(long, value_name = "CALLS", conflicts_with_all = ["pairs", "crash", "fail", "replay"])]
+    pub(crate) daemon: Vec<String>,
+    /// The source tree of containers/storage that the daemon is built from, if not the installed package.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) go_source: Option<PathBuf>,
     /// Every command of the store that takes a lock against every other, from a few stores to begin with.
     #[arg(long, conflicts_with_all = ["commands", "start", "crash", "fail", "replay"])]
     pub(crate) pairs: bool,
@@ -164,9 +175,9 @@ pub(crate) struct HuntArgs {
     /// installed. `1.24.8,1.43.0`: the first command by the first, all others by the second. `all`: each release in turn.
     #[arg(long, value_name = "FILE|RELEASE|all")]
     pub(crate) store: Option<String>,
-    /// How interleavings are chosen.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) strategy: StrategyName,
+    /// How interleavings are chosen; without it, exhaustive, and with a daemon, random.
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<StrategyName>,
     /// Of `pct`: how many orderings a violation needs at most.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) depth: u32,

@@ -7,13 +7,15 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::daemon::judge::of_calls;
 use super::execution::{End, Execution, Limits, Said, Stage, execute};
 use super::oracle::linear::{Precedence, Specification};
 use super::oracle::stamped::without_stamp;
 use super::oracle::store::{Store, not_whole};
 use super::outcome::{Observer, Outcome, orders};
+use super::recording::Recording;
 use super::step::Step;
-use super::strategy::Strategy;
+use super::strategy::{Recorded, Strategy};
 use super::workload::{Killed, Workload};
 use super::{PARTICIPANTS_MAX, Wrong};
 use crate::Harness;
@@ -48,8 +50,8 @@ pub(super) struct Ground {
 
 /// What is on disk when all commands have ended.
 pub(super) struct Remains {
-    store: Result<Store, String>,
-    not_whole: Vec<String>,
+    pub(super) store: Result<Store, String>,
+    pub(super) not_whole: Vec<String>,
 }
 
 /// What is expected of commands.
@@ -59,12 +61,15 @@ pub(super) struct Expected {
     not_whole: BTreeSet<String>,
     /// Why there is none: a command that is not modelled, or one of which the model is wrong.
     pub(super) specification: Result<Specification, String>,
+    /// The workload, where processes of the library make calls: no order of them is run beforehand.
+    pub(super) calls: Option<Workload>,
 }
 
 impl Ground {
     pub(super) fn new(
         harness: &Harness,
         programs: &[PathBuf],
+        driver: Option<&Path>,
         start: &[Vec<String>],
         limits: Limits,
     ) -> Result<Self, HarnessError> {
@@ -78,7 +83,8 @@ impl Ground {
             fs::write(&path, content).map_err(HarnessError::io("write", path))?;
         }
         let session = Session::start(harness, Isolation::Own, Interest { below: vec![store.clone()] })?;
-        let stage = Stage { programs: programs.to_vec(), store: store.clone(), output };
+        let stage =
+            Stage { programs: programs.to_vec(), driver: driver.map(Path::to_path_buf), store: store.clone(), output };
         let original = directory.path().join("original");
         let known = programs.iter().map(|program| commands_of(program)).collect();
         let begin = Ok(Store::default());
@@ -108,7 +114,7 @@ impl Ground {
 
     /// Runs a command until it is about to replace a file for the nth time, and kills it there.
     fn kill(&mut self, killed: &Killed<'_>) -> Result<(), HarnessError> {
-        let workload = Workload { start: Vec::new(), commands: vec![killed.command.to_vec()] };
+        let workload = Workload { commands: vec![killed.command.to_vec()], ..Workload::default() };
         let mut strategy = Until { file: killed.file, left: killed.times };
         let execution = execute(&mut self.session, &self.stage, &workload, &mut strategy, self.limits)?;
         if execution.end == End::Abandoned {
@@ -129,14 +135,22 @@ impl Ground {
 
     /// What each order of the commands gives, and the model of them, if it says the same of each order.
     pub(super) fn expected(&mut self, workload: &Workload) -> Result<Expected, HarnessError> {
-        let number = workload.commands.len();
+        let number = workload.participants();
         if number == 0 || number > PARTICIPANTS_MAX {
             return Err(HarnessError::Refused(format!(
                 "1 to {PARTICIPANTS_MAX} commands can be run against each other"
             )));
         }
-        let adds_at_once =
-            |participant: usize| self.known[participant.min(self.known.len() - 1)].contains("remove-names");
+        let adds_at_once = |participant: usize| {
+            self.known.get(participant).or(self.known.last()).is_some_and(|known| known.contains("remove-names"))
+        };
+        if !workload.daemons.is_empty() {
+            let specification = (self.begin.clone())
+                .and_then(|begin| Specification::of_workload(begin, workload, adds_at_once))
+                .map_err(|unknown| format!("`{unknown}` is not modelled"));
+            let makes = Some(workload.clone());
+            return Ok(Expected { allowed: Vec::new(), not_whole: BTreeSet::new(), specification, calls: makes });
+        }
         let mut specification = (self.begin.clone())
             .and_then(|begin| Specification::new(begin, &workload.commands, adds_at_once))
             .map_err(|unknown| format!("`{unknown}` is not modelled"));
@@ -154,7 +168,7 @@ impl Ground {
             }
             allowed.push((order, outcome));
         }
-        Ok(Expected { allowed, not_whole, specification })
+        Ok(Expected { allowed, not_whole, specification, calls: None })
     }
 
     /// What each order of some of the commands gives, without the others.
@@ -204,6 +218,12 @@ impl Ground {
         execute(&mut self.session, &self.stage, workload, strategy, limits)
     }
 
+    /// Runs a recording once.
+    pub(super) fn repeat(&mut self, recording: &Recording, limits: Limits) -> Result<Execution, HarnessError> {
+        let mut strategy = Recorded::new(recording.steps(), recording.faults.clone());
+        self.execute(&recording.workload, &mut strategy, limits)
+    }
+
     /// What is wrong with an execution. What came of it is added to those that are new.
     pub(super) fn judge(
         &mut self,
@@ -221,7 +241,10 @@ impl Ground {
             End::Stuck(waiting) => Ok(Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") })),
             End::Done => {
                 let (outcome, remains) = self.outcome(&execution.said)?;
-                let wrong = judge(&outcome, remains, expected, execution);
+                let wrong = match &expected.calls {
+                    Some(workload) => of_calls(&outcome, remains, expected, workload, execution),
+                    None => judge(&outcome, remains, expected, execution),
+                };
                 if !outcomes.contains(&outcome) {
                     outcomes.push(outcome);
                 }
@@ -274,7 +297,7 @@ fn alone(
     words: &[String],
     limits: Limits,
 ) -> Result<Said, HarnessError> {
-    let workload = Workload { start: Vec::new(), commands: vec![words.to_vec()] };
+    let workload = Workload { commands: vec![words.to_vec()], ..Workload::default() };
     let stage = Stage { programs: vec![stage.program(participant).to_path_buf()], ..stage.clone() };
     let mut execution = execute(session, &stage, &workload, &mut First, limits)?;
     match execution.end {

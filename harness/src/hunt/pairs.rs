@@ -122,10 +122,10 @@ impl Plan {
                 let time = share.max(SHARE_MIN).min(options.hunt.time);
                 let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
                 let commands = workload.iter().map(|at| catalogue.commands[*at].clone()).collect();
-                let workload = Workload { start: start.clone(), commands };
+                let workload = Workload { start: start.clone(), commands, ..Workload::default() };
                 let mut there = match ground.take() {
                     Some(there) => there,
-                    None => Ground::new(harness, &options.hunt.programs, &start, options.hunt.limits)?,
+                    None => Ground::new(harness, &options.hunt.programs, None, &start, options.hunt.limits)?,
                 };
                 let result = hunt_on(&mut there, &workload, &hunt, |_| true);
                 // After an error the session is not to be trusted.

@@ -14,12 +14,14 @@ const RANDOM_DIGITS: usize = 6;
 /// The length of an id that a store draws at random, in hexadecimal digits.
 const RANDOM_ID: usize = 64;
 
-/// Who takes a step: a process of a participant. Children of a command are numbered in the order in which they are seen.
+/// Who takes a step: a process of a participant, or a goroutine of a process of the library. Children are numbered in the
+/// order in which they are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Unit {
     /// The participant, from 0.
     pub participant: usize,
-    /// The process of it, from 0, which is the command itself.
+    /// The process of it, from 0, which is the command itself. In a process of the library, 1 is the first goroutine that
+    /// was named, 0 whatever else the process does; its children come after the goroutines.
     pub process: usize,
 }
 
@@ -117,6 +119,17 @@ impl Step {
         };
         let mine = locks(self);
         locks(other).iter().any(|file| mine.contains(file))
+    }
+
+    /// A goroutine is told something. That concerns nobody else, until it does what it is told.
+    pub(super) fn tells(unit: Unit, what: String) -> Step {
+        Step { unit, what, touches: Vec::new(), lock: LockStep::No, possible: &[], fault: None }
+    }
+
+    /// It is of a process of the library, whose goroutines may have something to do with each other that is not seen.
+    pub(super) fn in_memory_of(mut self, participant: usize) -> Step {
+        self.touch(Resource::Content(format!("the memory of {participant}")), Access::Write);
+        self
     }
 
     /// What a unit is about to do. `base` is the directory in which this execution's files are; `released` says in which

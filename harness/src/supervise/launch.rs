@@ -125,6 +125,7 @@ impl Launcher {
         if command.is_empty() {
             return Err(HarnessError::Refused("there is no command to run".into()));
         }
+        let environment = environment.into_iter().collect();
         self.tell(&Order::Start { number, command, directory, environment }, &standard.map(|fd| fd.as_raw_fd()))
     }
 

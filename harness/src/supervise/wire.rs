@@ -1,6 +1,5 @@
 //! What the supervisor and the launcher say to each other, one message each.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -18,8 +17,8 @@ pub(crate) enum Order {
         command: Vec<OsString>,
         /// In which directory.
         directory: PathBuf,
-        /// What is set in its environment; the rest is ours.
-        environment: BTreeMap<OsString, OsString>,
+        /// What is set in its environment; the rest is ours. A list, for a key of JSON cannot be an `OsString`.
+        environment: Vec<(OsString, OsString)>,
     },
     /// Kill whatever is left.
     Sweep,

@@ -1,12 +1,14 @@
 //! What the tests share: our worker program, small systems, and schedules found by driving the model.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use lockproof_harness::Harness;
+use lockproof_harness::library::{BuildError, Source, build};
 use lockproof_model::call::Call;
 use lockproof_model::machine::Machine;
-use lockproof_model::op::Path;
+use lockproof_model::op;
 use lockproof_model::protocol::{self, Layer};
 use lockproof_model::schedule::{Schedule, Step};
 use lockproof_model::system::{Process, Repeat, System, Thread};
@@ -64,7 +66,7 @@ pub(crate) fn system(layers: &[&str], processes: Vec<Process>) -> System {
         parent = (*id).into();
     }
     if !records.is_empty() {
-        documents.push((Path::new("root/vfs-layers/layers.json"), records.to_value()));
+        documents.push((op::Path::new("root/vfs-layers/layers.json"), records.to_value()));
     }
     System { documents, stamped: Vec::new(), aliases: Vec::new(), processes, crashes: 0 }
 }
@@ -120,6 +122,22 @@ pub(crate) fn missing(what: &str, unchecked: &str) {
     let banner = format!("{what}: NOTHING is checked against {unchecked}");
     assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
     eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
+}
+
+/// The driver of the library, built once; `None` if there is nothing to build it with and that is allowed.
+pub(crate) fn driver() -> Option<&'static Path> {
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+        let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-driver");
+        match build(&Source::Installed, false, &into) {
+            Ok(program) => Some(program),
+            Err(error @ BuildError::Missing { .. }) => {
+                missing(&error.to_string(), "the real library");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+    PROGRAM.as_deref()
 }
 
 /// The unmodified `containers-storage`; `None` if there is none and that is allowed.

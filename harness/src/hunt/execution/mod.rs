@@ -1,5 +1,6 @@
 //! One execution: commands of a real store, one step at a time, in an order that a strategy decides.
 
+mod daemons;
 mod exclusive;
 mod steps;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use super::daemon::line::{Line, Made};
 use super::step::{Step, Unit};
 use super::strategy::Strategy;
 use super::workload::Workload;
@@ -31,6 +33,9 @@ const DOZE: Duration = Duration::from_secs(1);
 
 /// How long one that waits for a child or a pipe is left alone, for what it waits for may have come.
 const NAP: Duration = Duration::from_millis(1);
+
+/// How long a process of the library that seems to be stuck is watched, to be sure.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often we look whether a process has come to rest.
 const LOOK: Duration = Duration::from_micros(100);
@@ -81,6 +86,8 @@ pub struct Execution {
     pub end: End,
     /// The steps that could not be taken at the end, where it is stuck.
     pub blocked: Vec<Step>,
+    /// The calls of processes of the library, in the order in which they were told.
+    pub calls: Vec<Made>,
 }
 
 /// What bounds an execution.
@@ -97,6 +104,8 @@ pub struct Limits {
 pub struct Stage {
     /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
     pub programs: Vec<PathBuf>,
+    /// The driver of the library, for participants that are processes of it.
+    pub driver: Option<PathBuf>,
     /// The directory of the store: `root` and `run` are below it.
     pub store: PathBuf,
     /// Where what the commands print is kept.
@@ -127,6 +136,8 @@ struct Running<'a> {
     stage: &'a Stage,
     stopped: BTreeMap<Unit, Vec<Stopped>>,
     units: BTreeMap<u32, Unit>,
+    /// The processes of the library, which are the last participants.
+    lines: Vec<Line>,
     /// How many processes each participant has had.
     born: Vec<usize>,
     started: usize,
@@ -148,12 +159,13 @@ pub fn execute(
     strategy: &mut dyn Strategy,
     limits: Limits,
 ) -> Result<Execution, HarnessError> {
-    let participants = workload.commands.len();
+    let participants = workload.participants();
     let mut running = Running {
         session,
         stage,
         stopped: BTreeMap::new(),
         units: BTreeMap::new(),
+        lines: Vec::new(),
         born: vec![0; participants],
         started: 0,
         said: vec![Said::default(); participants],
@@ -170,8 +182,9 @@ pub fn execute(
         said.output = String::from_utf8_lossy(&read("out")).into_owned();
         said.errors = String::from_utf8_lossy(&read("err")).into_owned();
     }
+    let calls = running.calls_made();
     let Running { steps, events, said, .. } = running;
-    Ok(Execution { steps, events, said, end, blocked })
+    Ok(Execution { steps, events, said, end, blocked, calls })
 }
 
 impl Running<'_> {
@@ -189,13 +202,16 @@ impl Running<'_> {
             let number = u32::try_from(participant).unwrap_or(u32::MAX);
             self.session.run(number, &program, [nothing.as_fd(), out.as_fd(), err.as_fd()])?;
         }
-        while self.started < workload.commands.len() {
+        for (at, script) in workload.daemons.iter().enumerate() {
+            self.start_daemon(workload.commands.len() + at, script)?;
+        }
+        while self.started < self.said.len() {
             if !self.hear(SILENCE)? {
-                let at = format!("{} of {} commands were started", self.started, workload.commands.len());
+                let at = format!("{} of {} commands were started", self.started, self.said.len());
                 return Err(HarnessError::Deadline { limit: SILENCE, at });
             }
         }
-        Ok(())
+        self.meet_goroutines()
     }
 
     fn run(&mut self, strategy: &mut dyn Strategy, limits: Limits) -> Result<End, HarnessError> {
@@ -204,7 +220,17 @@ impl Running<'_> {
             if !self.settle(last)? {
                 return Ok(End::Limit(format!("it did not come to rest within {SILENCE:?}")));
             }
-            let enabled = self.enabled()?;
+            self.listen();
+            let mut enabled = self.enabled()?;
+            if enabled.is_empty() && !self.lines.is_empty() && !self.session.is_over() {
+                // Before we say that a goroutine waits for ever: the library's runtime may still find it something to do.
+                self.hear(PAUSE)?;
+                if !self.settle(last)? {
+                    return Ok(End::Limit(format!("it did not come to rest within {SILENCE:?}")));
+                }
+                self.listen();
+                enabled = self.enabled()?;
+            }
             if enabled.is_empty() {
                 return Ok(if self.session.is_over() { End::Done } else { End::Stuck(self.waiting()) });
             }
@@ -276,28 +302,29 @@ impl Running<'_> {
                 if stopped.actions().iter().all(|action| matches!(action, Action::Execute { .. } | Action::Exit { .. }))
                 {
                     // Nobody else is concerned.
-                    let participant = self.unit(stopped.process).participant;
+                    let participant = self.unit(stopped.process, stopped.thread).participant;
                     let events = self.session.go(stopped)?;
                     self.events.extend(events.into_iter().map(|event| (participant, event)));
                 } else {
-                    let unit = self.unit(stopped.process);
+                    let unit = self.unit(stopped.process, stopped.thread);
                     self.stopped.entry(unit).or_default().push(stopped);
                 }
             }
             Happening::Started { number, event } => {
                 let participant = usize::try_from(number).unwrap_or(0);
                 self.units.insert(event.process, Unit { participant, process: 0 });
-                self.born[participant] = 1;
+                self.born[participant] += 1;
                 self.started += 1;
             }
             Happening::NotStarted { number, problem } => {
                 let participant = usize::try_from(number).unwrap_or(0);
-                let program = self.stage.program(participant).display().to_string();
+                let driver = self.stage.driver.as_deref().filter(|_| self.line(participant).is_some());
+                let program = driver.unwrap_or(self.stage.program(participant)).display().to_string();
                 return Err(HarnessError::NotStarted { program, problem });
             }
             Happening::Ended(event) => {
-                let unit = self.unit(event.process);
-                self.stopped.remove(&unit);
+                let unit = self.unit(event.process, event.thread);
+                self.has_ended(unit);
                 self.events.push((unit.participant, event));
             }
             Happening::Status { number, status } => {
@@ -310,9 +337,9 @@ impl Running<'_> {
         Ok(true)
     }
 
-    fn unit(&mut self, pid: u32) -> Unit {
-        if let Some(unit) = self.units.get(&pid) {
-            return *unit;
+    fn unit(&mut self, pid: u32, thread: u32) -> Unit {
+        if let Some(unit) = self.unit_of(pid, thread) {
+            return unit;
         }
         let participant = self.session.program_of(pid).and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
         let unit = Unit { participant, process: self.born[participant] };
@@ -330,7 +357,7 @@ impl Running<'_> {
         while !self.session.is_over() || self.statuses < self.said.len() {
             match self.session.next(SILENCE)? {
                 Happening::Ended(event) => {
-                    let participant = self.unit(event.process).participant;
+                    let participant = self.unit(event.process, event.thread).participant;
                     self.events.push((participant, event));
                 }
                 Happening::Status { .. } => self.statuses += 1,

@@ -11,7 +11,7 @@ use super::super::workload::Workload;
 use super::{Running, SILENCE};
 use crate::error::HarnessError;
 use crate::supervise::event::Action;
-use crate::supervise::locks::Owner;
+use crate::supervise::locks::{Owner, Request};
 use crate::supervise::session::{Session, Stopped};
 
 impl Running<'_> {
@@ -44,7 +44,7 @@ impl Running<'_> {
         }
         let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
             .filter_map(|(thread, request)| {
-                let unit = *self.units.get(&request.owner.process())?;
+                let unit = self.unit_of(request.owner.process(), thread)?;
                 let action = Action::Grant(request.wanted.clone());
                 Some((thread, unit, Step::of(unit, &base, &[(action, None)])))
             })
@@ -55,20 +55,26 @@ impl Running<'_> {
                 enabled.push(step);
             }
         }
+        for step in self.tellable() {
+            if !enabled.iter().any(|other| other.unit == step.unit) {
+                enabled.push(step);
+            }
+        }
         if enabled.is_empty() {
             enabled.extend(blocked.into_iter().filter(|step| self.closes_cycle(step.unit)));
         }
         enabled.sort_by_key(|step| step.unit);
-        Ok(enabled)
+        Ok(enabled.into_iter().map(|step| self.in_memory(step)).collect())
     }
 
     /// Whether a unit's request would get `EDEADLK` if all others had asked before.
     fn closes_cycle(&self, unit: Unit) -> bool {
         let mut table = self.session.locks().clone();
         for (other, stopped) in &self.stopped {
-            for request in stopped.iter().filter_map(Stopped::request).filter(|_| *other != unit) {
+            let requests = stopped.iter().filter_map(|stopped| Some((stopped.thread, stopped.request()?)));
+            for (thread, request) in requests.filter(|_| *other != unit) {
                 if matches!(request.owner, Owner::Process(_)) && !table.in_the_way(request).is_empty() {
-                    table.wait(request.owner.process(), request.clone());
+                    table.wait(thread, request.clone());
                 }
             }
         }
@@ -80,6 +86,10 @@ impl Running<'_> {
         let unit = step.unit;
         if step.fault == Some(Fault::Crash) {
             self.crash(unit)?;
+            self.steps.push(step);
+            return Ok(());
+        }
+        if !self.stopped.contains_key(&unit) && self.tell(&step)? {
             self.steps.push(step);
             return Ok(());
         }
@@ -107,8 +117,9 @@ impl Running<'_> {
                 events
             }
             (None, _) => {
-                let thread =
-                    self.session.parked().find(|(_, request)| self.units.get(&request.owner.process()) == Some(&unit));
+                let is_its =
+                    |(thread, request): &(u32, &Request)| self.unit_of(request.owner.process(), *thread) == Some(unit);
+                let thread = self.session.parked().find(is_its);
                 match thread.map(|(thread, _)| thread) {
                     Some(thread) => self.session.grant(thread)?,
                     None => Vec::new(),
@@ -119,7 +130,7 @@ impl Running<'_> {
             self.stopped.remove(&unit);
         }
         for event in events {
-            let participant = self.unit(event.process).participant;
+            let participant = self.unit(event.process, event.thread).participant;
             self.events.push((participant, event));
         }
         self.steps.push(step);
@@ -128,8 +139,7 @@ impl Running<'_> {
 
     /// Kills a process, and waits until it is gone.
     fn crash(&mut self, unit: Unit) -> Result<(), HarnessError> {
-        let pid = self.units.iter().find(|(_, known)| **known == unit).map(|(pid, _)| *pid);
-        let Some(pid) = pid else { return Ok(()) };
+        let Some(pid) = self.process_of(unit) else { return Ok(()) };
         self.session.kill(pid)?;
         let until = Instant::now() + SILENCE;
         while self.session.processes().any(|one| one == pid) {
@@ -148,20 +158,29 @@ impl Running<'_> {
         let stopped =
             self.stopped.iter().flat_map(|(unit, stopped)| stopped.iter().map(move |stopped| (unit, stopped)));
         let stopped = stopped.map(|(unit, stopped)| describe(self.session, *unit, base, stopped));
-        let parked = self.session.parked().filter_map(|(_, request)| {
-            let unit = self.units.get(&request.owner.process())?;
-            Some(Step::of(*unit, base, &[(Action::Lock(request.wanted.clone()), None)]))
+        let parked = self.session.parked().filter_map(|(thread, request)| {
+            let unit = self.unit_of(request.owner.process(), thread)?;
+            Some(Step::of(unit, base, &[(Action::Lock(request.wanted.clone()), None)]))
         });
-        stopped.chain(parked).collect()
+        stopped.chain(parked).map(|step| self.in_memory(step)).collect()
     }
 
     /// Who waits, and for what.
     pub(super) fn waiting(&self) -> Vec<String> {
         let name = |unit: Unit| Workload::name(unit.participant);
         let blocked = self.blocked();
-        let asleep = self.session.processes().filter_map(|pid| self.units.get(&pid)).filter(|_| blocked.is_empty());
-        let waits = blocked.iter().map(|step| format!("{} waits for {}", name(step.unit), step.what));
-        waits.chain(asleep.map(|unit| format!("{} sleeps", name(*unit)))).collect()
+        let mut unanswered = self.unanswered();
+        let nobody = blocked.is_empty() && unanswered.is_empty();
+        let asleep = self.session.processes().filter_map(|pid| self.units.get(&pid)).filter(|_| nobody);
+        let waits = |step: &Step| {
+            let who = unanswered.remove(&step.unit).map_or(String::new(), |who| format!(" ({who})"));
+            format!("{}{who} waits for {}", name(step.unit), step.what)
+        };
+        let mut all: Vec<String> = blocked.iter().map(waits).collect();
+        // No call of theirs is waited for: what they wait for is inside their process.
+        all.extend(unanswered.iter().map(|(unit, who)| format!("{} ({who}) waits inside its process", name(*unit))));
+        all.extend(asleep.map(|unit| format!("{} sleeps", name(*unit))));
+        all
     }
 }
 

@@ -46,7 +46,7 @@ impl<'a> Words<'a> {
 
 fn nothing(_: &mut Store, _: &mut Memory, _: Kind, _: &str) {}
 
-fn one(section: impl Fn(&mut Store, &mut Memory) -> section::Result + 'static) -> Vec<Section> {
+pub(super) fn one(section: impl Fn(&mut Store, &mut Memory) -> section::Result + 'static) -> Vec<Section> {
     vec![Box::new(section)]
 }
 
@@ -319,7 +319,7 @@ fn container_layer(what: &str) -> Section {
     })
 }
 
-fn mount(what: &str) -> [Section; 2] {
+pub(super) fn mount(what: &str) -> [Section; 2] {
     let mount = |store: &mut Store, memory: &mut Memory| {
         let what = memory.found.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
         let id = lookup(store, OfLayer, &what).ok_or(Fails)?;
@@ -329,7 +329,7 @@ fn mount(what: &str) -> [Section; 2] {
     [container_layer(what), Box::new(mount)]
 }
 
-fn unmount(what: &str) -> [Section; 3] {
+pub(super) fn unmount(what: &str) -> [Section; 3] {
     let unmount = |store: &mut Store, memory: &mut Memory| {
         let what = memory.found.take().map(|(_, id)| id).unwrap_or_default();
         if let Some(layer) = lookup(store, OfLayer, &what).and_then(|id| store.layers.get_mut(&id)) {

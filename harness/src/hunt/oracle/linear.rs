@@ -7,8 +7,11 @@ use std::collections::BTreeSet;
 use super::command::Command;
 use super::section::Memory;
 use super::store::Store;
+use crate::hunt::daemon::script::{Call, OPEN, RUN, Script};
+use crate::hunt::workload::Workload;
 
-/// What a command answered: its exit status, and its lines in alphabetical order.
+/// What a command answered: its exit status, and its lines in alphabetical order. One that was cut short has no status; it
+/// may have taken effect as far as any of its sections.
 pub(crate) type Answer = (Option<i32>, String);
 
 /// Which commands had ended before which began: pairs of the earlier and the later.
@@ -35,6 +38,25 @@ impl Specification {
         Ok(Self { commands: commands.iter().enumerate().map(command).collect::<Result<_, _>>()?, start })
     }
 
+    /// Of the commands and calls of a workload with processes of the library, in the order of
+    /// [`Workload::operations`].
+    ///
+    /// # Errors
+    /// The command or call that the model does not know.
+    pub(in crate::hunt) fn of_workload(
+        start: Store,
+        workload: &Workload,
+        adds_at_once: impl Fn(usize) -> bool,
+    ) -> Result<Self, String> {
+        let calls = || workload.daemons.iter().flat_map(Script::calls);
+        let mounts = calls().all(|call| call.call != OPEN || call.args.first().is_none_or(|run| run == RUN));
+        let call = |call: &Call| Command::of_call(call, mounts).ok_or_else(|| call.to_string());
+        let calls: Vec<Command> = calls().map(call).collect::<Result<_, _>>()?;
+        let mut new = Self::new(start, &workload.commands, adds_at_once)?;
+        new.commands.extend(calls);
+        Ok(new)
+    }
+
     /// How many sections each command has.
     #[must_use]
     pub fn sections(&self) -> Vec<usize> {
@@ -51,11 +73,11 @@ impl Specification {
             if !seen.insert((store.clone(), positions.clone())) {
                 continue;
             }
-            if positions.iter().all(|(_, _, ended)| ended.is_some()) {
-                if store == *end {
-                    return true;
-                }
-                continue;
+            let is_over = |(at, (_, _, ended)): (usize, &(usize, Memory, Option<i32>))| {
+                ended.is_some() || answers[at].0.is_none()
+            };
+            if positions.iter().enumerate().all(is_over) && store == *end {
+                return true;
             }
             for at in 0..positions.len() {
                 let must_wait = |(before, after): &(usize, usize)| *after == at && positions[*before].2.is_none();
@@ -69,7 +91,7 @@ impl Specification {
                 *done += 1;
                 if failed || *done >= sections.len() {
                     let status = i32::from(failed);
-                    if !self.answers(at, status, memory, &answers[at]) {
+                    if answers[at].0.is_some() && !self.answers(at, status, memory, &answers[at]) {
                         continue;
                     }
                     *ended = Some(status);
@@ -157,6 +179,18 @@ mod tests {
         let deleted = vec![(Some(1), String::new()), (Some(0), String::new())];
         assert!(model.explains(&deleted, &Store::default(), &vec![]));
         assert!(!model.explains(&deleted, &base(), &vec![]), "it is still there");
+    }
+
+    #[test]
+    fn who_was_killed_may_have_taken_effect_or_not() {
+        let all = commands(&["create-layer -i a base"]);
+        let model = Specification::new(base(), &all, |_| true).expect("it is modelled");
+        let mut end = base();
+        let killed = [(None, String::new())];
+        assert!(model.explains(&killed, &end, &vec![]));
+        end.layers.insert("a".into(), Layer { parent: Some("base".into()), ..Layer::default() });
+        assert!(model.explains(&killed, &end, &vec![]));
+        assert!(!model.explains(&[(Some(0), "a".into())], &base(), &vec![]), "it was acknowledged, and is not there");
     }
 
     #[test]

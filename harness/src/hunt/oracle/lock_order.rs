@@ -36,11 +36,13 @@ fn excludes(one: &Lock, other: &Lock) -> bool {
 }
 
 impl LockOrder {
-    /// Adds what was seen in an execution.
+    /// Adds what was seen in an execution. A command holds locks as a process, wherever its goroutines run; goroutines of a
+    /// process of the library stay on threads, and what one holds does not keep another from asking.
     pub fn add(&mut self, execution: &Execution) {
-        let mut held: BTreeMap<u32, Vec<Lock>> = BTreeMap::new();
+        let mut held: BTreeMap<(u32, u32), Vec<Lock>> = BTreeMap::new();
         for (participant, event) in &execution.events {
-            let locks = held.entry(event.process).or_default();
+            let is_command = execution.calls.iter().all(|made| made.participant != *participant);
+            let locks = held.entry((event.process, if is_command { 0 } else { event.thread })).or_default();
             let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match (&event.action, &event.fate) {
                 (Action::Lock(wanted) | Action::Grant(wanted), fate) if wanted.waits => {
@@ -57,10 +59,12 @@ impl LockOrder {
                     }
                 }
                 (Action::Release { file, .. }, Fate::Goes) => {
+                    // Of several readers of a process the last one releases what the first took.
                     let name = name(&file.path);
-                    locks.retain(|lock| lock.0 != name);
+                    let of_process = held.iter_mut().filter(|((process, _), _)| *process == event.process);
+                    of_process.for_each(|(_, locks)| locks.retain(|lock| lock.0 != name));
                 }
-                (Action::Ended, _) => locks.clear(),
+                (Action::Ended, _) => held.retain(|(process, _), _| *process != event.process),
                 _ => {}
             }
         }

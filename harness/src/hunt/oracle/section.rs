@@ -24,7 +24,7 @@ pub(super) struct Memory {
 
 /// Which store of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(in crate::hunt) enum Kind {
     Layer,
     Image,
     Container,

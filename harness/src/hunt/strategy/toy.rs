@@ -120,7 +120,7 @@ pub(super) fn run(
     tell(&world, &steps, &end);
     let stuck = (0..programs.len()).filter(|unit| world.at[*unit] < programs[*unit].len());
     let blocked = if end == End::Abandoned { Vec::new() } else { stuck.map(|unit| world.next(unit)).collect() };
-    strategy.learn(&Execution { steps, events: Vec::new(), said: Vec::new(), end, blocked })
+    strategy.learn(&Execution { steps, events: Vec::new(), said: Vec::new(), end, blocked, calls: Vec::new() })
 }
 
 /// Small programs drawn at random, of locks that may be nested in any order; each with its seed.

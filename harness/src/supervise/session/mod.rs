@@ -298,6 +298,13 @@ impl Session {
         self.launcher.sweep()
     }
 
+    /// Something was given to a process other than an answer: it may run, though it rested.
+    pub fn stirs(&mut self, pid: u32) {
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.rests = false;
+        }
+    }
+
     /// Forgets the files of the last run, when all processes have ended: their numbers may come again.
     pub fn forget(&mut self) {
         self.locks = LockTable::default();

@@ -1,0 +1,102 @@
+//! Hunts with a long-lived process of the real library among the participants.
+//!
+//! Where Go, Debian's package of the library's source or `containers-storage` are missing the tests say so loudly and check
+//! nothing, unless `LOCKPROOF_REQUIRE_REAL=1`: then they fail.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{command, driver, harness};
+use lockproof_harness::hunt::baseline::Baseline;
+use lockproof_harness::hunt::execution::Limits;
+use lockproof_harness::hunt::workload::Workload;
+use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
+
+const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
+
+/// How often what was found is shown again.
+const TIMES: u32 = 5;
+
+/// The command and the driver.
+fn programs() -> Option<(PathBuf, &'static Path)> {
+    Some((command()?, driver()?))
+}
+
+fn workload(start: &[&str], commands: &[&str], daemon: &str) -> Workload {
+    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
+    Workload { start: words(start), commands: words(commands), daemons: vec![daemon.parse().unwrap()] }
+}
+
+fn hunted(workload: &Workload, executions: u64) -> Option<HuntReport> {
+    let (command, driver) = programs()?;
+    // Executions are what bounds it: a busy machine is slow.
+    let time = Duration::from_secs(600);
+    let options = HuntOptions {
+        programs: vec![command],
+        driver: Some(driver.into()),
+        releases: vec!["1.43.0".into()],
+        baseline: Baseline::default(),
+        search: Search::Random,
+        seed: 1,
+        executions,
+        time,
+        limits: LIMITS,
+        simplify: Duration::ZERO,
+    };
+    Some(hunt(&harness(), workload, &options, |_| true).unwrap())
+}
+
+/// What is found, which must be of this property, and is shown each time.
+fn found(workload: &Workload, property: &str) -> Option<String> {
+    let report = hunted(workload, 20)?;
+    let Some(violation) = &report.violation else { panic!("nothing is found: {report:?}") };
+    assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
+    let (command, driver) = programs()?;
+    let again = replay(&harness(), &[command], Some(driver), &violation.recording, TIMES, LIMITS).unwrap();
+    let shown = again.found.iter().flatten().filter(|wrong| wrong.property == property).count();
+    assert_eq!(shown, TIMES as usize, "{:?}", again.found);
+    Some(violation.wrong.detail.clone())
+}
+
+/// `modified-edge-consumed`, by calls alone.
+#[test]
+fn two_stores_of_one_process_lose_an_image() {
+    let calls = "open a; open b run-b; b images; 1: a create-image i base; 2: b create-image j base";
+    let Some(detail) = found(&workload(&["create-layer -i base"], &[], calls), "acknowledged") else { return };
+    assert!(detail.contains("was acknowledged, and is gone: A "), "{detail}");
+}
+
+/// `nested-rlock-pending-writer`: nobody waits for a lock of the kernel, but the goroutines give no answer.
+#[test]
+fn a_reader_asks_again_behind_a_writer() {
+    let calls = "open a; a diff base; a close-diff base; a names base; \
+                 1: a diff base; 1: a names base; 1: a close-diff base; 2: a put-layer new base";
+    let Some(detail) = found(&workload(&["create-layer -i base", "shutdown"], &[], calls), "no-deadlock") else {
+        return;
+    };
+    let reader = "A (goroutine 1, in `a names base`) waits inside its process";
+    let writer = "A (goroutine 2, in `a put-layer new base`) waits inside its process";
+    assert_eq!(detail, format!("{reader}; {writer}"));
+}
+
+/// One store, and a process of its own for each: every order is explained by the sequential model.
+#[test]
+fn a_daemon_and_commands_are_explained() {
+    let calls = "open a; a layers; 1: a put-layer x base; 1: a names x; 2: a create-image i base; 2: a images";
+    let workload = workload(&["create-layer -i base"], &["create-layer -i y base", "exists x"], calls);
+    let Some(report) = hunted(&workload, 12) else { return };
+    assert!(report.violation.is_none() && report.lock_cycle.is_none(), "{report:?}");
+    assert_eq!((report.ended, report.executions, report.cut), (Ended::Executions, 12, 0));
+    assert_eq!(report.not_modelled, None);
+}
+
+/// What is not modelled is said: mounts, where each run root counts its own.
+#[test]
+fn what_is_not_modelled_is_said() {
+    let calls = "open a; open b run-b; 1: a status; 2: b mounted base";
+    let Some(report) = hunted(&workload(&["create-layer -i base"], &[], calls), 1) else { return };
+    assert_eq!(report.not_modelled.as_deref(), Some("`b mounted base` is not modelled"));
+    assert!(report.violation.is_none(), "{report:?}");
+}
