@@ -102,6 +102,12 @@ fn table(report: &BesideReport, options: &BesideOptions) -> String {
     for wrong in report.wrong.iter().chain(&report.stuck) {
         let _ = writeln!(text, "  !! {wrong}");
     }
+    if !report.picture.is_empty() {
+        let _ = writeln!(text, "when a call had taken long:");
+        for line in &report.picture {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     if !report.daemon_said.is_empty() {
         let _ = writeln!(text, "the daemon said:");
         for line in report.daemon_said.lines().take(SAID_LINES_MAX) {
@@ -136,6 +142,7 @@ struct Measured<'a> {
     kept: u64,
     wrong: &'a [String],
     stuck: &'a [String],
+    picture: &'a [String],
     daemon_said: &'a str,
     calls: Vec<MeasuredCall<'a>>,
 }
@@ -172,6 +179,7 @@ fn json(report: &BesideReport, options: &BesideOptions) -> String {
         kept: report.kept,
         wrong: &report.wrong,
         stuck: &report.stuck,
+        picture: &report.picture,
         daemon_said: &report.daemon_said,
         calls: calls.collect(),
     };

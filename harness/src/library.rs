@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -293,6 +295,19 @@ impl Library {
     ) -> Result<Returned, LibraryError> {
         let id = self.begin(store, goroutine, call, args)?;
         self.returned(id, limit)
+    }
+
+    /// Has the Go runtime write the stack of every goroutine on its standard error, which ends it (`SIGQUIT`, package
+    /// runtime); `SIGKILL` if that takes longer than `limit`.
+    pub fn tell_stacks(&mut self, limit: Duration) {
+        let pid = i32::try_from(self.child.id()).map(Pid::from_raw);
+        // It fails only if it has ended by itself, and then it is waited for below.
+        let _ = pid.map(|pid| kill(pid, Signal::SIGQUIT));
+        let until = Instant::now() + limit;
+        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
     }
 
     /// Kills it with `SIGKILL`, and waits for its end. Returns how it ended.

@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,36 @@ fn a_daemon_and_commands_lose_nothing_of_each_other() {
     let opened: u64 = returned("goroutine", "diff").unwrap_or_default();
     assert_eq!(returned("goroutine", "close-diff").unwrap_or_default(), opened, "each diff was given back");
     assert!(report.kept > 0);
+}
+
+/// A command that takes the layers lock and never ends: it is named, with what it holds, and so is who waits for it.
+#[test]
+fn who_is_stuck_and_on_what_is_told() {
+    let (Some(driver), Some(command)) = (driver(), command()) else { return };
+    let directory = RunDirectory::new(&harness()).unwrap();
+    let script = directory.path().join("containers-storage");
+    let locker = env!("CARGO_BIN_EXE_lockproof-locker");
+    let real = command.display();
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*images*) exec {locker} exclusive \"$2\"/vfs-layers/layers.lock sleep;;\nesac\nexec {real} \"$@\"\n"
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let options = BesideOptions {
+        duration: LIMIT,
+        limit: Duration::from_secs(2),
+        seed: 1,
+        driver: driver.into(),
+        command: script,
+        goroutines: 1,
+        lanes: 1,
+    };
+    let report = harness().beside(&options).unwrap();
+    let stuck = "command-1: `images` has not returned within 2s";
+    assert!(report.stuck.iter().any(|line| line == stuck), "{:?}", report.stuck);
+    let says = |what: &str| report.picture.iter().any(|line| line.contains(what));
+    assert!(says(" (lockproof-locke) holds root/vfs-layers/layers.lock, exclusive"), "{:?}", report.picture);
+    assert!(says(": S, futex_do_wait, system call "), "{:?}", report.picture);
 }
 
 /// What the driver cannot do is an answer, and a driver whose parent is gone ends by itself.

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{delete, layer, lockfile_system, names, once, process, put, random, small, system};
+use common::small::tinies;
+use common::{delete, layer, lockfile_system, names, once, process, put, random, small, system, tiny};
 use lockproof_model::call::{Call, LockMethod};
 use lockproof_model::engine::loom::LoomOptions;
 use lockproof_model::engine::shuttle::{ShuttleOptions, Strategy};
@@ -179,6 +180,14 @@ fn what_is_noted_first_comes_with_the_first_step() {
     let system = lockfile_system("v1_24", &[&[&twice]]);
     let text = "a.lock is taken by a thread that holds it already";
     say_the_same("a lock twice", &system, Property::Ordered, text, [1, 1]);
+}
+
+/// So does what is noted before a panic that is all there is.
+#[test]
+fn what_is_noted_before_a_panic_comes_with_it() {
+    let system = tinies(tiny::tiny(), &["took:a panic:oh"]);
+    let text = "a thread holds a.lock, but the kernel does not know of it";
+    say_the_same("a lock that is not there", &system, Property::MutualExclusion, text, [1, 1]);
 }
 
 /// A deletion may begin before what it deletes is acknowledged, and then take it: nothing is lost by that.

@@ -125,6 +125,28 @@ fn kills_and_choices_are_drawn() {
     assert!(report.findings[0].trace.is_some());
 }
 
+/// Two processes may be killed, but one kill is all there is: the other goes on.
+#[test]
+fn no_more_are_killed_than_may_be() {
+    let one = || process("v1_24", vec![once(&[exists("base")])]);
+    let mut dies = system(&[layer("base", &["foo"], "")], vec![one(), one()]);
+    dies.crashes = 1;
+    dies.processes.iter_mut().for_each(|process| process.may_crash = true);
+    let report = check(&dies, &[Property::Fresh], &options(Strategy::Random, 200)).unwrap();
+    assert_eq!(report.findings[0].verdict, Verdict::Sampled("200 schedules, random, seed 1".into()));
+}
+
+/// shuttle's PCT panics after an execution without a choice of threads. Here the first one is killed at its first step in
+/// one schedule of 64, and the other has none to make.
+#[test]
+fn a_schedule_without_a_choice_does_not_end_pct() {
+    let mut dies = tinies(tiny::tiny(), &["choose:2"]);
+    dies.processes[0].threads.push(once(&[]));
+    let report = check(&dies, &[Property::NoPanic], &options(Strategy::Pct { depth: 2 }, 20)).unwrap();
+    let Verdict::Sampled(text) = &report.findings[0].verdict else { panic!("{:?}", report.findings[0].verdict) };
+    assert!(text.starts_with("20 schedules, pct of depth 2, seed 1"), "{text}");
+}
+
 #[test]
 fn what_ends_a_search_is_said() {
     let system = tinies(tiny::tiny(), &["X:a ws:a U:a", "X:a ws:a U:a", "X:a ws:a U:a"]);

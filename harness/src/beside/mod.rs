@@ -5,11 +5,13 @@
 //! what its calls must say: what was acknowledged and is not there, or no longer, is told.
 
 mod party;
+mod picture;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,8 @@ use party::{Act, Party};
 const BASE: &str = "base";
 /// How often we look whether the time is over.
 const TICK: Duration = Duration::from_millis(50);
+/// How long the daemon may take to tell where its goroutines are.
+const STACKS: Duration = Duration::from_secs(5);
 /// What is longer counts as a day.
 const LONGEST_NS: u64 = 86_400_000_000_000;
 
@@ -61,6 +65,9 @@ pub struct BesideReport {
     pub wrong: Vec<String>,
     /// Calls that did not return in time.
     pub stuck: Vec<String>,
+    /// Where a call took more than half the time that it had: who held and awaited which lock at that moment, by
+    /// `/proc/locks`, and where the kernel had each thread of theirs. Of the last such call.
+    pub picture: Vec<String>,
     /// The data races that Go's race detector told of, and panics: what the daemon said on standard error.
     pub daemon_said: String,
 }
@@ -80,6 +87,7 @@ pub struct CallReport {
 #[derive(Debug)]
 struct Open {
     began: u64,
+    at: Instant,
     overtaken: u64,
 }
 
@@ -94,7 +102,7 @@ struct Ledger {
 impl Ledger {
     fn begin(&mut self) -> u64 {
         self.begun += 1;
-        self.open.insert(self.begun, Open { began: self.begun, overtaken: 0 });
+        self.open.insert(self.begun, Open { began: self.begun, at: Instant::now(), overtaken: 0 });
         self.begun
     }
 
@@ -126,10 +134,14 @@ impl Harness {
         })?;
         let started = Instant::now();
         let until = started + options.duration;
+        let over = AtomicBool::new(false);
         let parties = std::thread::scope(|scope| {
+            let _over = Over(&over);
             let run = &run;
             let daemon = (options.goroutines > 0).then(|| scope.spawn(move || run.daemon(until)));
             let lanes: Vec<_> = (0..options.lanes).map(|lane| scope.spawn(move || run.lane(lane, until))).collect();
+            let over = &over;
+            scope.spawn(move || run.watch(over));
             let mut parties = Vec::new();
             for lane in lanes {
                 parties.push(lane.join().map_err(|_| HarnessError::Refused("a thread of ours panicked".into()))?);
@@ -187,6 +199,23 @@ impl Beside<'_> {
             let who = party.name.clone();
             ledger.report.wrong.extend(party.returned(act, returned).map(|wrong| format!("{who}: {wrong}")));
         });
+    }
+
+    /// Looks at the locks when a call takes long, before anybody is killed for it.
+    fn watch(&self, over: &AtomicBool) {
+        let mut seen = 0;
+        while !over.load(Relaxed) {
+            std::thread::sleep(TICK);
+            let first = self.ledger(|ledger| ledger.open.values().next().map(|open| (open.began, open.at)));
+            if let Some((call, at)) = first
+                && call != seen
+                && at.elapsed() >= self.options.limit / 2
+            {
+                seen = call;
+                let picture = picture::of(self.base);
+                self.ledger(|ledger| ledger.report.picture = picture);
+            }
+        }
     }
 
     fn stuck(&self, party: &Party, act: &Act) {
@@ -275,6 +304,7 @@ impl Beside<'_> {
             let late: Vec<_> = under_way.values().filter(|call| call.began.elapsed() >= self.options.limit).collect();
             if !late.is_empty() {
                 late.iter().for_each(|call| self.stuck(&parties[call.index], &call.act));
+                library.tell_stacks(STACKS);
                 return Ok(parties);
             }
         }
@@ -283,6 +313,15 @@ impl Beside<'_> {
     fn daemon_died(&self, parties: Vec<Party>, error: &LibraryError) -> Vec<Party> {
         self.ledger(|ledger| ledger.report.stuck.push(format!("{error}: see what it said")));
         parties
+    }
+}
+
+/// Tells the watcher that all is over, also where something went wrong.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 

@@ -166,7 +166,7 @@ fn sample(search: &Arc<Search>, options: &ShuttleOptions) -> Result<Report, Erro
     // A schedule is run again without knowing what others have met.
     search.found(|found| found.times_matter = true);
     search.run_plan(&Plan::default(), |search| {
-        measured.replace(explore(search, Inner::of(options, &search.system), true));
+        measured.replace(explore(search, Inner::of(options), true));
     });
     let measured = measured.into_inner();
     let (schedules, overlong) = search.found(|found| (found.executions, found.overlong));

@@ -54,7 +54,7 @@ impl<const TIMED: bool> StoreProtocol for Tiny<TIMED> {
 
 /// Runs a program. A word is an operation and what it is about: `X:a` takes `a` to write, again for ever on `EDEADLK`,
 /// `S:a` to read; `x:a` and `s:a` give up on `EDEADLK`; `t:a` does not wait; `U:a` closes; `P:a` probes. `ws` and `rs` write
-/// and read a stamp, `wr` and `rd` a document. `M m W w R r` are mutexes, `G C Z` a cell. `go:X:a+U:a` starts a goroutine.
+/// and read a stamp, `wr` and `rd` a document. `took:a` notes that it has `a`, whether or not. `M m W w R r` are mutexes, `G C Z` a cell. `go:X:a+U:a` starts a goroutine.
 fn run(ctx: Ctx, program: String) -> LocalFuture<Reply> {
     Box::pin(async move {
         let mut goroutines = Vec::new();
@@ -79,6 +79,7 @@ fn run(ctx: Ctx, program: String) -> LocalFuture<Reply> {
                     ctx.note(Note::Release(path.clone())).await;
                     ctx.close(&path).await;
                 }
+                "took" => ctx.note(Note::Acquired(path, Mode::Exclusive)).await,
                 "P" => ctx.probe(&path, Mode::Exclusive).await,
                 "ws" => {
                     let stamp = ctx.write_stamp(&path).await;

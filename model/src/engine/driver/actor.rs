@@ -9,7 +9,7 @@ use crate::automaton::LearnError;
 use crate::call::{Call, Reply};
 use crate::ctx::{Request, Task};
 use crate::engine::plan::Actor as Name;
-use crate::monitor;
+use crate::monitor::{self, Wrong};
 use crate::op::{Mode, Note, Op, Outcome, Path};
 use crate::property::Property;
 use crate::schedule::Step;
@@ -36,7 +36,7 @@ pub(in crate::engine) struct Actor<P> {
     /// The call that begins with the next step.
     begins: Option<Arc<Call>>,
     /// What a call noted before its first step: it is part of that step, as in the automaton.
-    early: Vec<Note>,
+    pub(super) early: Vec<Note>,
 }
 
 impl<P: Primitives> Actor<P> {
@@ -244,24 +244,27 @@ impl<P: Primitives> Actor<P> {
         Ok(())
     }
 
-    fn note(&mut self, note: &Note) {
+    fn note(&self, note: &Note) {
+        self.judge_note(note).into_iter().for_each(|wrong| self.world.wrong(wrong));
+    }
+
+    /// Takes a note, and says what is wrong with it.
+    pub(super) fn judge_note(&self, note: &Note) -> Vec<Wrong> {
         let (system, mut orders) = (self.world.system(), Vec::new());
-        let wrong = self.local(|local| monitor::note(system, local, self.thread, note, &mut orders));
-        wrong.into_iter().for_each(|wrong| self.world.wrong(wrong));
+        let mut wrong = self.local(|local| monitor::note(system, local, self.thread, note, &mut orders));
         if self.world.watches(Property::Ordered) {
-            orders.into_iter().for_each(|(first, second)| self.ordered(first, second));
+            wrong.extend(orders.into_iter().filter_map(|(first, second)| self.cycle(first, second)));
         }
+        wrong
     }
 
     /// `ordered`: a lock was taken while another was held.
-    fn ordered(&self, first: Path, second: Path) {
+    fn cycle(&self, first: Path, second: Path) -> Option<Wrong> {
         let cycle = self.world.search.found(|found| {
             let new = found.orders.entry(first.clone()).or_default().insert(second.clone());
             if new { crate::explore::order::cycle(&found.orders, &first, &second) } else { None }
         });
-        if let Some(text) = cycle {
-            self.world.wrong((Property::Ordered, text));
-        }
+        cycle.map(|text| (Property::Ordered, text))
     }
 }
 

@@ -204,9 +204,13 @@ impl<P: Primitives> Actor<P> {
         }
     }
 
+    /// Whether a kill is left for this process, once all that are to die are dead.
     pub(super) fn may_be_killed(&self) -> bool {
-        let system = self.world.system();
-        system.processes[self.process].may_crash && self.world.contents().shared.crashes_left > 0
+        let may_crash = self.world.system().processes[self.process].may_crash;
+        let contents = self.world.contents();
+        let doomed =
+            contents.runs.iter().zip(&contents.locals).filter(|(runs, local)| runs.dying && local.life == Life::Alive);
+        may_crash && contents.shared.crashes_left as usize > doomed.count()
     }
 
     /// Whether the process dies now, of an engine that makes choices at random: at one step in 64.

@@ -245,7 +245,10 @@ impl<P: Primitives> Actor<P> {
             self.world.again(|found| found.mortal.extend([self.process]));
             return Err(Gone);
         }
+        // What the call noted before is part of this step; and who is dead has no locks.
+        let wrong: Vec<_> = std::mem::take(&mut self.early).iter().flat_map(|note| self.judge_note(note)).collect();
         self.leave(Life::Dead, Some(self.my_step()));
+        wrong.into_iter().for_each(|wrong| self.world.wrong(wrong));
         self.world.wrong((Property::NoPanic, format!("panic: {message}")));
         Err(Gone)
     }

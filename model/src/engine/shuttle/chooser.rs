@@ -12,7 +12,6 @@ use ::shuttle::scheduler::{
 use super::primitives::Shuttle;
 use super::{ShuttleOptions, Strategy};
 use crate::engine::driver::{Search, World};
-use crate::system::System;
 
 /// What PCT's bound is worked out from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,23 +70,42 @@ impl Run {
     }
 }
 
+/// shuttle's PCT. It panics where the execution before had no choice of threads, as it has nothing to draw from then. That
+/// may be so by chance, if the only thread beside another is killed; so it begins anew until one has a choice.
+#[derive(Debug)]
+pub(super) struct Pct {
+    scheduler: PctScheduler,
+    seed: u64,
+    depth: usize,
+    schedules: usize,
+}
+
+impl Pct {
+    fn new(seed: u64, depth: usize, schedules: usize) -> Self {
+        Self { scheduler: PctScheduler::new_from_seed(seed, depth, schedules), seed, depth, schedules }
+    }
+
+    /// No execution has had a choice of threads.
+    fn begin_anew(&mut self) {
+        *self = Self::new(self.seed.wrapping_add(1), self.depth, self.schedules.saturating_sub(1));
+    }
+}
+
 /// A strategy of shuttle's.
 #[derive(Debug)]
 pub(super) enum Inner {
     /// Not dropped: it prints its seed then, unless it has drawn its last schedule.
     Random(ManuallyDrop<RandomScheduler>),
-    Pct(PctScheduler),
+    Pct(Pct),
     Dfs(DfsScheduler),
     Replay(ReplayScheduler),
 }
 
 impl Inner {
-    pub(super) fn of(options: &ShuttleOptions, system: &System) -> Self {
+    pub(super) fn of(options: &ShuttleOptions) -> Self {
         let schedules = usize::try_from(options.schedules).unwrap_or(usize::MAX);
-        let alone = matches!(&system.processes[..], [process] if process.threads.len() == 1);
         match options.strategy {
-            // With one thread there are no priorities to change, and shuttle's PCT says so by panicking.
-            Strategy::Pct { depth } if !alone => Self::Pct(PctScheduler::new_from_seed(options.seed, depth, schedules)),
+            Strategy::Pct { depth } => Self::Pct(Pct::new(options.seed, depth, schedules)),
             _ => Self::Random(ManuallyDrop::new(RandomScheduler::new_from_seed(options.seed, schedules))),
         }
     }
@@ -106,7 +124,7 @@ impl Inner {
     fn scheduler(&mut self) -> &mut dyn Scheduler {
         match self {
             Self::Random(scheduler) => &mut **scheduler,
-            Self::Pct(scheduler) => scheduler,
+            Self::Pct(pct) => &mut pct.scheduler,
             Self::Dfs(scheduler) => scheduler,
             Self::Replay(scheduler) => scheduler,
         }
@@ -143,6 +161,9 @@ impl Scheduler for Chooser {
     fn new_execution(&mut self) -> Option<Schedule> {
         if locked(&self.run.world).take().is_some() {
             self.measure();
+            if let (Inner::Pct(pct), 0) = (&mut self.inner, self.run.measured().choices) {
+                pct.begin_anew();
+            }
         }
         let schedule = self.inner.scheduler().new_execution()?;
         self.search.goes_on().then_some(schedule)
