@@ -51,6 +51,9 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if args.crash || !args.fail.is_empty() {
         return faults::run(args, &harness, store, output);
     }
+    if args.daemon.iter().any(|calls| calls == hunt_daemon::RANDOM) {
+        return hunt_daemon::random(args, &harness, store, output);
+    }
     let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
     let driver = if args.daemon.is_empty() { None } else { Some(Driver::build(args, &harness)?) };
     let baseline = baseline(args, false)?;

@@ -1,15 +1,33 @@
 //! `hunt --daemon`: processes of the Go library among the participants.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lockproof_harness::Harness;
 use lockproof_harness::guardian::RunDirectory;
+use lockproof_harness::hunt::HuntOptions;
 use lockproof_harness::hunt::daemon::script::Script;
+use lockproof_harness::hunt::daemon::search::{SearchReport, Shown, search};
+use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::library::{Source, build};
+use serde::Serialize;
 
-use crate::args::HuntArgs;
+use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
-use crate::hunt::supervised;
+use crate::hunt::{self, Store, supervised};
+use crate::output::{self, Output};
+use crate::units;
+
+/// What has calls drawn.
+pub(crate) const RANDOM: &str = "random";
+
+/// How long, at most, a violation is made simpler.
+const SIMPLIFY: Duration = Duration::from_secs(20);
 
 /// The driver, built for this run, and removed after it.
 pub(crate) struct Driver {
@@ -34,4 +52,168 @@ impl Driver {
 pub(crate) fn scripts(args: &HuntArgs) -> Result<Vec<Script>, CliError> {
     let script = |text: &String| text.parse().map_err(|problem| CliError::Daemon { problem });
     args.daemon.iter().map(script).collect()
+}
+
+/// Hunts with calls that are drawn.
+pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
+    if args.daemon.len() > 1 || !args.commands.is_empty() || !args.start.is_empty() {
+        let problem = "`random` draws the calls, the commands and the store to begin with: it stands alone".into();
+        return Err(CliError::Daemon { problem });
+    }
+    let driver = Driver::build(args, harness)?;
+    let options = HuntOptions {
+        driver: Some(driver.path()),
+        simplify: SIMPLIFY,
+        ..hunt::options(args, store, hunt::baseline(args, false)?)
+    };
+    let (draws, mut number, mut failed) = (io::stderr().is_terminal(), 0, None);
+    let report = search(harness, &options, |executions, shown| {
+        if draws {
+            let _ = write!(io::stderr(), "\r{executions} executions");
+        }
+        // What was found is there, whatever becomes of us.
+        if let Some(shown) = shown {
+            number += 1;
+            let path = record(&args.record, number);
+            let written = fs::write(&path, shown.violation.recording.write());
+            failed = written.err().map(|source| CliError::Create { path: path.display().to_string(), source });
+        }
+        failed.is_none()
+    });
+    if draws {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    let report = report.map_err(supervised)?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    output.print(&match args.format {
+        Format::Table => table(args, store, &report, output),
+        Format::Json => json(args, store, &report),
+    })?;
+    Ok(report.shown.is_empty())
+}
+
+/// Where the violation of this number, from 1, is written: `lockproof-hunt.json`, `lockproof-hunt-2.json`.
+fn record(named: &Path, number: usize) -> PathBuf {
+    if number == 1 {
+        return named.to_path_buf();
+    }
+    let mut name = OsString::from(named.file_stem().unwrap_or_default());
+    name.push(format!("-{number}"));
+    if let Some(extension) = named.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    named.with_file_name(name)
+}
+
+fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output) -> String {
+    let mut text = String::new();
+    for (at, shown) in report.shown.iter().enumerate() {
+        let Shown { violation, seed, executions, after, times } = shown;
+        output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
+        let workload = &violation.recording.workload;
+        for words in &workload.start {
+            output.wrap(&mut text, "  ", &format!("first `{}`", words.join(" ")));
+        }
+        for participant in 0..workload.participants() {
+            output.wrap(&mut text, "  ", &format!("{}: {}", Workload::name(participant), workload.text(participant)));
+        }
+        for (step, fault) in &violation.recording.faults {
+            let (participant, _, what) = &violation.recording.schedule[*step];
+            let line = format!("{fault} of {} in place of: {what}", Workload::name(*participant));
+            output.wrap(&mut text, "  ", &line);
+        }
+        let when = format!(
+            "seen {times} times; first by seed {seed}, in execution {executions}, after {}",
+            units::time(*after)
+        );
+        output.wrap(&mut text, "  ", &when);
+        let _ = writeln!(text, "  again: {}\n", hunt::again(args, &record(&args.record, at + 1)));
+    }
+    let (mark, name) = if report.shown.is_empty() { ("·", "sampled") } else { ("✗", "violated") };
+    let _ = writeln!(text, "{mark} {name}  random calls of a daemon, a command beside it  ({})", store.name);
+    let per_second = report.executions as f64 / report.lasted.as_secs_f64().max(1e-9);
+    let mut figures = format!(
+        "{} workloads, {} executions, {} steps, {} ({per_second:.0} a second); --seed {}",
+        report.workloads,
+        report.executions,
+        report.steps,
+        units::time(report.lasted),
+        args.seed
+    );
+    if report.cut > 0 {
+        let _ = write!(figures, "; {} cut", report.cut);
+    }
+    output.wrap(&mut text, "  ", &figures);
+    for (known, times) in &report.known {
+        let _ = writeln!(text, "  known: {known}, in {times} executions");
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    store: &'a str,
+    seed: u64,
+    verdict: &'static str,
+    workloads: u64,
+    executions: u64,
+    steps: u64,
+    cut: u64,
+    seconds: f64,
+    known: &'a BTreeMap<String, u64>,
+    shown: Vec<ShownJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownJson<'a> {
+    property: &'a str,
+    detail: &'a str,
+    workload: &'a Workload,
+    recording: String,
+    seed: u64,
+    executions: u64,
+    seconds: f64,
+    times: u64,
+}
+
+fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
+    let shown = report.shown.iter().enumerate().map(|(at, shown)| ShownJson {
+        property: shown.violation.wrong.property,
+        detail: &shown.violation.wrong.detail,
+        workload: &shown.violation.recording.workload,
+        recording: record(&args.record, at + 1).display().to_string(),
+        seed: shown.seed,
+        executions: shown.executions,
+        seconds: shown.after.as_secs_f64(),
+        times: shown.times,
+    });
+    output::pretty_json(&Json {
+        version: 1,
+        store: &store.name,
+        seed: args.seed,
+        verdict: if report.shown.is_empty() { "sampled" } else { "violated" },
+        workloads: report.workloads,
+        executions: report.executions,
+        steps: report.steps,
+        cut: report.cut,
+        seconds: report.lasted.as_secs_f64(),
+        known: &report.known,
+        shown: shown.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_violation_has_a_file_of_its_own() {
+        assert_eq!(record(Path::new("a/found.json"), 1), Path::new("a/found.json"));
+        assert_eq!(record(Path::new("a/found.json"), 2), Path::new("a/found-2.json"));
+        assert_eq!(record(Path::new("found"), 3), Path::new("found-3"));
+    }
 }

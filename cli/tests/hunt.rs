@@ -183,3 +183,19 @@ fn a_baseline_that_cannot_be_read_is_wrong_use() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("failed to read what is known from mine.toml"), "{}", stderr(&output));
 }
+
+#[test]
+fn what_a_daemon_is_told_must_make_sense() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (calls, problem) in [
+        (&["open a; 1: a image"][..], "there is no call image"),
+        (&["1: a images"], "write `open a`"),
+        (&["random", "open a; a images"], "it stands alone"),
+    ] {
+        let arguments: Vec<&str> = calls.iter().flat_map(|calls| ["--daemon", calls]).collect();
+        let output = hunt(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+        let said = stderr(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(problem), "{said}");
+    }
+}

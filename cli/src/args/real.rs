@@ -39,6 +39,7 @@ Examples:
   lockproof hunt --pairs --store 1.57.2 --for 10m      every command against every other
   lockproof hunt --store all 'create-layer -i a' layers
   lockproof hunt --replay lockproof-hunt.json --times 20
+  lockproof hunt --daemon random --seed 7 --time-max 10m --go-source ~/src/storage
   lockproof hunt --daemon 'open a; open b run-b; b images; 1: a create-image i; 2: b create-image j' images
 
 Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if the
@@ -146,8 +147,8 @@ pub(crate) struct HuntArgs {
     pub(crate) commands: Vec<String>,
     /// A process of the Go library beside the commands, and what it is told: `open a; a layers; 1: a put-layer x; 2: a images`.
     /// What has no goroutine before a `:` comes first; `open STORE [RUN]` opens a store, RUN being another run root. May be
-    /// repeated.
-    #[arg(long, value_name = "CALLS", conflicts_with_all = ["pairs", "crash", "fail", "replay"])]
+    /// repeated. `random`: calls, a command and a crash are drawn by --seed, again and again, and each violation is shown once.
+    #[arg(long, value_name = "CALLS|random", conflicts_with_all = ["pairs", "crash", "fail", "replay"])]
     pub(crate) daemon: Vec<String>,
     /// The source tree of containers/storage that the daemon is built from, if not the installed package.
     #[arg(long, value_name = "DIR")]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::execution::{Execution, Limits};
+use super::fault::Fault;
 use super::ground::{Expected, Ground};
 use super::recording::Recording;
 use super::step::{Step, Unit};
@@ -25,19 +26,21 @@ pub(super) fn simplest(
     let (mut best, mut wrong) = (execution, wrong);
     let until = Instant::now() + limit;
     // Half of them at a time, then a quarter, and so on.
-    let mut size = turns(&best).len().div_ceil(2);
+    let mut size = turns(&best.steps).len().div_ceil(2);
     'smaller: while size > 0 {
         let mut from = 0;
-        while from < turns(&best).len() {
+        while from < turns(&best.steps).len() {
             if Instant::now() > until {
                 break 'smaller;
             }
-            let mut left = turns(&best);
+            let mut left = turns(&best.steps);
             left.drain(from..(from + size).min(left.len()));
-            let mut strategy = Turns { turns: left, at: 0, taken: 0 };
+            let mut strategy = Shorter { turns: left, at: 0, taken: 0, fault: fault(&best.steps), steps: 0 };
             let tried = ground.execute(workload, &mut strategy, limits)?;
             match ground.judge(&tried, expected, &mut Vec::new())? {
-                Some(same) if same.property == wrong.property && turns(&tried).len() < turns(&best).len() => {
+                Some(same)
+                    if same.property == wrong.property && turns(&tried.steps).len() < turns(&best.steps).len() =>
+                {
                     (best, wrong) = (tried, same);
                 }
                 _ => from += size,
@@ -50,9 +53,9 @@ pub(super) fn simplest(
 }
 
 /// Who goes how many steps in a row.
-fn turns(execution: &Execution) -> Vec<(Unit, usize)> {
+fn turns(steps: &[Step]) -> Vec<(Unit, usize)> {
     let mut turns: Vec<(Unit, usize)> = Vec::new();
-    for step in &execution.steps {
+    for step in steps {
         match turns.last_mut().filter(|(unit, _)| *unit == step.unit) {
             Some((_, steps)) => *steps += 1,
             None => turns.push((step.unit, 1)),
@@ -61,14 +64,32 @@ fn turns(execution: &Execution) -> Vec<(Unit, usize)> {
     turns
 }
 
-/// Gives turns, as far as they are possible; after them, whoever went last goes on.
-struct Turns {
+/// The first fault: who has it, at which of its steps, and what it is.
+fn fault(steps: &[Step]) -> Option<(usize, usize, Fault)> {
+    let (at, step) = steps.iter().enumerate().find(|(_, step)| step.fault.is_some())?;
+    let participant = step.unit.participant;
+    let before = steps[..at].iter().filter(|step| step.unit.participant == participant).count();
+    Some((participant, before, step.fault?))
+}
+
+/// Gives turns, as far as they are possible; after them, whoever went last goes on. Whoever had a fault has it again.
+pub(super) struct Shorter {
     turns: Vec<(Unit, usize)>,
     at: usize,
     taken: usize,
+    fault: Option<(usize, usize, Fault)>,
+    /// How many steps the one with the fault has taken.
+    steps: usize,
 }
 
-impl Strategy for Turns {
+impl Shorter {
+    /// In the order of these steps.
+    pub(super) fn of(steps: &[Step]) -> Self {
+        Self { turns: turns(steps), at: 0, taken: 0, fault: fault(steps), steps: 0 }
+    }
+}
+
+impl Strategy for Shorter {
     fn choose(&mut self, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
         loop {
             let Some((unit, steps)) = self.turns.get(self.at).copied() else {
@@ -82,6 +103,15 @@ impl Strategy for Turns {
             }
             (self.at, self.taken) = (self.at + 1, 0);
         }
+    }
+
+    fn fault(&mut self, step: &Step) -> Option<Fault> {
+        let (participant, at, fault) = self.fault?;
+        if step.unit.participant != participant {
+            return None;
+        }
+        self.steps += 1;
+        (self.steps == at + 1).then_some(fault)
     }
 
     fn learn(&mut self, _: &Execution) -> bool {

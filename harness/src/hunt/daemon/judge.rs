@@ -62,10 +62,9 @@ pub(in crate::hunt) fn of_calls(
     }
     if explained == Ok(false) {
         let said: Vec<String> = operations.iter().filter_map(Operation::text).collect();
-        return wrong(
-            "linearizable",
-            format!("no order of these gives their answers and this store: {}", said.join("; ")),
-        );
+        let text =
+            format!("no order of these gives their answers and the store at the end: {}; {end}", said.join("; "));
+        return wrong("linearizable", text);
     }
     let failed = LATER.iter().zip(&outcome.later).find(|(_, (status, _))| *status != Some(0));
     let (words, (status, said)) = failed?;
@@ -158,7 +157,9 @@ fn answer(made: &Made) -> Answer {
 fn precedence(operations: &[Operation]) -> Precedence {
     let mut all = Vec::new();
     for (one, earlier) in operations.iter().enumerate() {
-        for (other, later) in operations.iter().enumerate().filter(|(other, _)| *other != one) {
+        // One that was cut short need never take effect, so nothing waits for it.
+        let is_over = earlier.answer.0.is_some();
+        for (other, later) in operations.iter().enumerate().filter(|(other, _)| is_over && *other != one) {
             if let (Some((_, end)), Some((begin, _))) = (earlier.lasted, later.lasted)
                 && (end < begin || end == begin && !earlier.is_command())
             {

@@ -8,10 +8,14 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`script`] | what is called, as text |
-//! | [`line`] | the pipes to a process, what it was told and what it answered |
+//! | [`mod@line`] | the pipes to a process, what it was told and what it answered |
 //! | `judge` | what must hold of the calls: the same that must hold of commands |
+//! | [`draw`] | scripts drawn at random |
+//! | [`search`] | what random scripts show |
 
+pub mod draw;
 pub mod script;
+pub mod search;
 
 pub(super) mod judge;
 pub mod line;

@@ -1,6 +1,7 @@
 //! What is in a store, as its documents say: the state of the sequential model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -81,6 +82,26 @@ struct Record {
     data: Option<Vec<String>>,
     flags: Option<BTreeMap<String, serde_json::Value>>,
     count: Option<u64>,
+}
+
+/// For people: what there is, and upon what.
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |below: Option<&String>| below.map(|below| format!(" on {}", steady(below))).unwrap_or_default();
+        let names = |names: &Names| names.iter().map(|name| format!(" called {name}")).collect::<String>();
+        let mut parts = Vec::new();
+        for (id, layer) in &self.layers {
+            let mark = if layer.incomplete { ", not complete" } else { "" };
+            parts.push(format!("layer {}{}{}{mark}", steady(id), on(layer.parent.as_ref()), names(&layer.names)));
+        }
+        for (id, image) in &self.images {
+            parts.push(format!("image {}{}{}", steady(id), on(image.layer.as_ref()), names(&image.names)));
+        }
+        for (id, container) in &self.containers {
+            parts.push(format!("container {}{}", steady(id), on(container.image.as_ref())));
+        }
+        if parts.is_empty() { f.write_str("there is nothing") } else { write!(f, "there is {}", parts.join(", ")) }
+    }
 }
 
 impl Store {

@@ -1,0 +1,303 @@
+//! What random scripts show: each violation by itself, made simpler, and then on.
+//!
+//! Two violations count as the same if, made simpler, they are of the same property, need as many goroutines and commands and
+//! a crash or none, and leave the same calls without an answer.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::draw::{Drawn, draw};
+use super::script::OPEN;
+use crate::Harness;
+use crate::error::HarnessError;
+use crate::hunt::execution::{End, Execution, Limits};
+use crate::hunt::fault::Fault;
+use crate::hunt::ground::Ground;
+use crate::hunt::shrink::{Shorter, simplest};
+use crate::hunt::step::{Step, Unit};
+use crate::hunt::strategy::{Pct, Random, Strategy};
+use crate::hunt::workload::Workload;
+use crate::hunt::{HuntOptions, Violation, Wrong};
+
+/// How many executions a workload has: every other by [`Random`], the others by [`Pct`].
+const EXECUTIONS: u32 = 6;
+
+/// Of [`Pct`].
+const DEPTH: u32 = 3;
+
+/// How many steps a command is thought to have, to draw the one at which it is killed.
+const STEPS: usize = 120;
+
+/// Something wrong that random scripts have shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What, and how it comes about.
+    pub violation: Violation,
+    /// What the workload was drawn with.
+    pub seed: u64,
+    /// How many executions there had been, it included.
+    pub executions: u64,
+    /// How long it took.
+    pub after: Duration,
+    /// How often it was seen.
+    pub times: u64,
+}
+
+/// What random scripts have shown.
+#[derive(Clone, Debug, Default)]
+pub struct SearchReport {
+    /// How many workloads were drawn.
+    pub workloads: u64,
+    /// How many executions came to an end, without those that made something simpler.
+    pub executions: u64,
+    /// How many steps they had.
+    pub steps: u64,
+    /// How many executions were cut by a limit.
+    pub cut: u64,
+    /// How long it took.
+    pub lasted: Duration,
+    /// What was shown, and is not known, in the order in which it was found.
+    pub shown: Vec<Shown>,
+    /// What is known, by the name that the baseline has for it, and how often it was seen.
+    pub known: BTreeMap<String, u64>,
+}
+
+/// Draws workloads, and runs them, until a bound is reached. `goes_on` is asked after each execution; it is given how many
+/// there were, and what was shown last, once.
+///
+/// # Errors
+/// As of [`crate::hunt::hunt`].
+pub fn search(
+    harness: &Harness,
+    options: &HuntOptions,
+    mut goes_on: impl FnMut(u64, Option<&Shown>) -> bool,
+) -> Result<SearchReport, HarnessError> {
+    let began = Instant::now();
+    let mut grounds: BTreeMap<Vec<Vec<String>>, Ground> = BTreeMap::new();
+    let mut report = SearchReport::default();
+    let mut seen: BTreeMap<Class, usize> = BTreeMap::new();
+    'all: loop {
+        let seed = options.seed.wrapping_add(report.workloads);
+        report.workloads += 1;
+        let mut draws = StdRng::seed_from_u64(seed);
+        let Drawn { workload, killed } = draw(&mut draws);
+        let ground = match grounds.entry(workload.start.clone()) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(none) => {
+                let driver = options.driver.as_deref();
+                none.insert(Ground::new(harness, &options.programs, driver, &workload.start, options.limits)?)
+            }
+        };
+        let expected = ground.expected(&workload)?;
+        for number in 0..EXECUTIONS {
+            let drawn = draws.random();
+            let inner: Box<dyn Strategy> =
+                if number % 2 == 0 { Box::new(Random::new(drawn)) } else { Box::new(Pct::new(drawn, DEPTH)) };
+            let killed = killed.map(|participant| (participant, draws.random_range(0..STEPS)));
+            let mut strategy = Killing { inner, killed, steps: 0 };
+            let left = options.time.saturating_sub(began.elapsed());
+            let limits = Limits { time: options.limits.time.min(left), ..options.limits };
+            let execution = ground.execute(&workload, &mut strategy, limits)?;
+            let is_late = began.elapsed() >= options.time;
+            if is_late && matches!(execution.end, End::Limit(_)) {
+                break 'all;
+            }
+            report.executions += 1;
+            report.steps += execution.steps.len() as u64;
+            report.cut += u64::from(matches!(execution.end, End::Limit(_)));
+            let (after, wrong) = (began.elapsed(), ground.judge(&execution, &expected, &mut Vec::new())?);
+            let mut new = None;
+            if let Some(wrong) = wrong {
+                let known = options.baseline.find(&wrong, &workload.operations(), &options.releases);
+                match known {
+                    Some(known) => *report.known.entry(known.name.clone()).or_insert(0) += 1,
+                    None => {
+                        let found = (workload.clone(), execution, wrong);
+                        let (simple, execution, wrong) = fewer_calls(ground, found, options, &seen)?;
+                        let class = Class::of(&simple, &execution, &wrong);
+                        if let Some(at) = seen.get(&class) {
+                            report.shown[*at].times += 1;
+                        } else {
+                            seen.insert(class, report.shown.len());
+                            let expected = ground.expected(&simple)?;
+                            let (limits, limit) = (options.limits, options.simplify);
+                            let violation = simplest(ground, &simple, limits, &expected, wrong, execution, limit)?;
+                            let executions = report.executions;
+                            report.shown.push(Shown { violation, seed, executions, after, times: 1 });
+                            new = report.shown.last();
+                        }
+                    }
+                }
+            }
+            let goes_on = goes_on(report.executions, new);
+            if !goes_on || report.executions >= options.executions || began.elapsed() >= options.time {
+                break 'all;
+            }
+        }
+    }
+    report.lasted = began.elapsed();
+    Ok(report)
+}
+
+/// What a violation is counted as.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Class {
+    property: &'static str,
+    /// How many goroutines and commands it needs.
+    needs: (usize, usize),
+    /// Whether somebody is killed.
+    crash: bool,
+    /// The calls that give no answer, without their arguments.
+    stuck: BTreeSet<String>,
+}
+
+impl Class {
+    fn of(workload: &Workload, execution: &Execution, wrong: &Wrong) -> Self {
+        let goroutines = workload.daemons.iter().map(|script| script.goroutines.len());
+        let stuck = execution.calls.iter().filter(|made| made.ended.is_none() && wrong.property == "no-deadlock");
+        Self {
+            property: wrong.property,
+            needs: (goroutines.sum(), workload.commands.len()),
+            crash: execution.steps.iter().any(|step| step.fault.is_some()),
+            stuck: stuck.map(|made| made.call.call.clone()).collect(),
+        }
+    }
+}
+
+/// Leaves out goroutines, commands and then calls, one after the other, where the same is shown without. As soon as it is of
+/// a class that was seen, it is left as it is.
+fn fewer_calls(
+    ground: &mut Ground,
+    found: (Workload, Execution, Wrong),
+    options: &HuntOptions,
+    seen: &BTreeMap<Class, usize>,
+) -> Result<(Workload, Execution, Wrong), HarnessError> {
+    let (mut workload, mut execution, mut wrong) = found;
+    let until = Instant::now() + options.simplify;
+    let (mut at, mut coarse) = (0, true);
+    while Instant::now() < until {
+        let all = parts(&workload, coarse);
+        let Some(part) = all.get(at) else {
+            if !coarse || seen.contains_key(&Class::of(&workload, &execution, &wrong)) {
+                break;
+            }
+            (at, coarse) = (0, false);
+            continue;
+        };
+        let (fewer, steps) = without(&workload, &execution, part);
+        let expected = ground.expected(&fewer)?;
+        let mut strategy = Shorter::of(&steps);
+        let tried = ground.execute(&fewer, &mut strategy, options.limits)?;
+        match ground.judge(&tried, &expected, &mut Vec::new())? {
+            Some(same) if same.property == wrong.property => (workload, execution, wrong) = (fewer, tried, same),
+            _ => at += 1,
+        }
+    }
+    Ok((workload, execution, wrong))
+}
+
+/// Something that can be left out of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Command(usize),
+    /// All calls of a goroutine of a process of the library.
+    Goroutine(usize, usize),
+    /// A call: of which process, of which goroutine from 1, or 0, and which.
+    Call(usize, usize, usize),
+}
+
+/// What can be left out: large parts, or calls. Stores stay open.
+fn parts(workload: &Workload, coarse: bool) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    if coarse {
+        parts.extend((0..workload.commands.len()).map(Part::Command));
+    }
+    for (daemon, script) in workload.daemons.iter().enumerate() {
+        let opens = script.before.iter().take_while(|call| call.call == OPEN).count();
+        if !coarse {
+            parts.extend((opens..script.before.len()).map(|place| Part::Call(daemon, 0, place)));
+        }
+        for (goroutine, (_, calls)) in (1..).zip(&script.goroutines) {
+            // A goroutine without calls is none.
+            if coarse || calls.len() == 1 {
+                parts.push(Part::Goroutine(daemon, goroutine));
+            } else {
+                parts.extend((0..calls.len()).map(|place| Part::Call(daemon, goroutine, place)));
+            }
+        }
+    }
+    parts
+}
+
+/// A workload without a part of it, and the steps of an execution without its.
+fn without(workload: &Workload, execution: &Execution, part: &Part) -> (Workload, Vec<Step>) {
+    let mut fewer = workload.clone();
+    let unit = |daemon, process| Unit { participant: workload.commands.len() + daemon, process };
+    let steps = match *part {
+        Part::Command(number) => {
+            fewer.commands.remove(number);
+            let rest = execution.steps.iter().filter(|step| step.unit.participant != number).cloned();
+            let renumbered = rest.map(|mut step| {
+                step.unit.participant -= usize::from(step.unit.participant > number);
+                step
+            });
+            renumbered.collect()
+        }
+        Part::Goroutine(daemon, goroutine) => {
+            fewer.daemons[daemon].goroutines.remove(goroutine - 1);
+            let gone = unit(daemon, goroutine);
+            let rest = execution.steps.iter().filter(|step| step.unit != gone).cloned();
+            let renumbered = rest.map(|mut step| {
+                let is_after = step.unit.participant == gone.participant && step.unit.process > goroutine;
+                step.unit.process -= usize::from(is_after);
+                step
+            });
+            renumbered.collect()
+        }
+        Part::Call(daemon, process, place) => {
+            let script = &mut fewer.daemons[daemon];
+            match process.checked_sub(1) {
+                None => drop(script.before.remove(place)),
+                Some(goroutine) => drop(script.goroutines[goroutine].1.remove(place)),
+            }
+            let mut told = 0;
+            let is_kept = |step: &&Step| {
+                let is_its = step.unit == unit(daemon, process);
+                told += usize::from(is_its && step.what.starts_with("calls "));
+                !is_its || told != place + 1
+            };
+            execution.steps.iter().filter(is_kept).cloned().collect()
+        }
+    };
+    (fewer, steps)
+}
+
+/// Kills a participant at one of its steps.
+struct Killing {
+    inner: Box<dyn Strategy>,
+    killed: Option<(usize, usize)>,
+    steps: usize,
+}
+
+impl Strategy for Killing {
+    fn choose(&mut self, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
+        self.inner.choose(enabled)
+    }
+
+    fn fault(&mut self, step: &Step) -> Option<Fault> {
+        let (participant, at) = self.killed?;
+        if step.unit.participant != participant {
+            return None;
+        }
+        self.steps += 1;
+        (self.steps == at + 1).then_some(Fault::Crash)
+    }
+
+    fn learn(&mut self, execution: &Execution) -> bool {
+        self.inner.learn(execution)
+    }
+}
