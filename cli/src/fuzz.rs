@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,10 @@ use lockproof_fuzz::compare::{Limits, compare};
 use lockproof_fuzz::corpus::Corpus;
 use lockproof_fuzz::tally::Tally;
 use lockproof_model::protocol;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
 
 use crate::args::FuzzArgs;
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::select;
 use crate::ticker::Ticker;
@@ -57,7 +55,7 @@ fn random(args: &FuzzArgs, output: &Output) -> Result<bool, CliError> {
     }
     let (seed, first, kept) = (args.seed, corpus.position(), corpus.scenarios().len());
     output.tell(&format!("seed {seed}, from scenario {first} on, with {kept} in the corpus"));
-    let interrupted = interrupted();
+    let interrupt = Interrupt::catch();
     let end = Instant::now() + args.duration;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let latest: Arc<Mutex<Progress>> = Arc::default();
@@ -68,33 +66,16 @@ fn random(args: &FuzzArgs, output: &Output) -> Result<bool, CliError> {
         protocols: &protocols,
         jobs: args.jobs.map_or(cores, usize::from),
         compare: &|scenario, stop| compare(scenario, &protocols, &Limits::NIGHT, stop),
-        stop: &|| Instant::now() >= end || interrupted.load(Ordering::Relaxed) != 0,
+        stop: &|| Instant::now() >= end || interrupt.has_come(),
         progress: &|progress| latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(progress),
     };
     let progress = campaign.run(corpus).map_err(CliError::Corpus)?;
     drop(ticker);
     output.print(&summary(&progress, args.seed))?;
-    let signal = i32::try_from(interrupted.load(Ordering::Relaxed)).unwrap_or_default();
-    if signal != 0 && progress.failures.is_empty() {
-        // As of any command that is interrupted: who waits for it sees the signal.
-        let _ = low_level::emulate_default_handler(signal);
+    if progress.failures.is_empty() {
+        interrupt.obey();
     }
     Ok(progress.failures.is_empty())
-}
-
-/// The signal that asked for an end, or 0. The first one lets everything be saved, a second one ends the process.
-fn interrupted() -> Arc<AtomicUsize> {
-    let interrupted = Arc::new(AtomicUsize::new(0));
-    let again = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The order matters: what comes last sees the first signal last. Without a handler, the signal kills at once, which
-        // a corpus survives as well.
-        let _ = flag::register_conditional_default(signal, Arc::clone(&again));
-        let _ = flag::register(signal, Arc::clone(&again));
-        let number = usize::try_from(signal).unwrap_or_default();
-        let _ = flag::register_usize(signal, Arc::clone(&interrupted), number);
-    }
-    interrupted
 }
 
 fn line(progress: &Progress, elapsed: Duration) -> String {

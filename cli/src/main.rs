@@ -16,6 +16,7 @@ mod fuzz;
 mod hunt;
 mod hunt_daemon;
 mod hunt_pairs;
+mod interrupt;
 mod job;
 mod list;
 mod mutants;

@@ -1,6 +1,7 @@
 //! What is under way, on stderr: only where somebody watches, and only once it takes longer than a second.
 
 use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,13 @@ impl Progress {
             work.done += 1;
             work.running.remove(name)
         });
+    }
+
+    /// A line that stays, above the one that is drawn again and again; there is nobody to tell if that fails.
+    pub(crate) fn tell(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let wipe = if stderr.is_terminal() { "\r\x1b[2K" } else { "" };
+        let _ = writeln!(stderr, "{wipe}{text}");
     }
 
     fn change(&self, change: impl FnOnce(&mut Work) -> bool) {

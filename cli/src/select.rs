@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use lockproof_model::protocol::{self, Entry};
-use lockproof_scenarios::{Scenario, built_in, load, nearest};
+use lockproof_scenarios::{Relative, Scenario, built_in, load, nearest};
 
 use crate::error::CliError;
 
@@ -13,10 +13,18 @@ pub(crate) fn all() -> Result<&'static [Scenario], CliError> {
     built_in().map_err(|refused| CliError::BuiltIn(Box::new(refused.clone())))
 }
 
+/// Those that are made of templates, for mutants.
+pub(crate) fn families() -> Result<&'static [Relative], CliError> {
+    lockproof_scenarios::families().map_err(|refused| CliError::BuiltIn(Box::new(refused.clone())))
+}
+
 /// The scenario of that name, or in that file.
 pub(crate) fn scenario(name: &str) -> Result<Cow<'static, Scenario>, CliError> {
     let built_in = all()?;
     if let Some(found) = built_in.iter().find(|scenario| scenario.name == name) {
+        return Ok(Cow::Borrowed(found));
+    }
+    if let Some(found) = families()?.iter().map(|relative| &relative.scenario).find(|scenario| scenario.name == name) {
         return Ok(Cow::Borrowed(found));
     }
     let path = Path::new(name);
@@ -33,7 +41,8 @@ pub(crate) fn scenario(name: &str) -> Result<Cow<'static, Scenario>, CliError> {
 /// What the command line calls a scenario that was selected: its name if it is built in, else its file, as a shell takes it.
 pub(crate) fn argument(scenario: &Scenario) -> Result<String, CliError> {
     let origin = &scenario.origin;
-    if all()?.iter().any(|built_in| built_in.origin == *origin && built_in.text == scenario.text) {
+    let mut known = all()?.iter().chain(families()?.iter().map(|relative| &relative.scenario));
+    if known.any(|known| known.origin == *origin && known.text == scenario.text) {
         return Ok(scenario.name.clone());
     }
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);

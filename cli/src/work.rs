@@ -40,6 +40,18 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(
     name: impl Fn(&T) -> String + Sync,
     work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
+    one_by_one(items, jobs_max, name, |item| Some(work(item)), |_| None)
+}
+
+/// The same for as long as `work` returns anything: the first item that it returns nothing for is the last that is begun.
+/// What `remark` says about a result is told on stderr at once.
+pub(crate) fn one_by_one<T: Sync, R: Send>(
+    items: &[T],
+    jobs_max: Option<u16>,
+    name: impl Fn(&T) -> String + Sync,
+    work: impl Fn(&T) -> Option<R> + Sync,
+    remark: impl Fn(&R) -> Option<String> + Sync,
+) -> Vec<R> {
     let progress = Progress::start(items.len());
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
@@ -53,6 +65,13 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(
                     progress.begin(&name);
                     let result = work(item);
                     progress.end(&name);
+                    let Some(result) = result else {
+                        next.fetch_max(items.len(), Ordering::Relaxed);
+                        break;
+                    };
+                    if let Some(remark) = remark(&result) {
+                        progress.tell(&remark);
+                    }
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });

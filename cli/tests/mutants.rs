@@ -2,7 +2,11 @@
 
 mod common;
 
-use common::{json, lockproof, says, stderr, stdout};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use common::{command, json, lockproof, says, stderr, stdout};
 
 /// The stamps of one call, and a scenario that is about them.
 const SLICE: [&str; 13] = [
@@ -25,7 +29,46 @@ const SLICE: [&str; 13] = [
 fn the_table_has_the_figures_of_each_operator_and_names_what_survives() {
     let output = lockproof(&SLICE);
     insta::assert_snapshot!(stdout(&output));
-    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(1), ""));
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    let survives = |line: &str| line.starts_with("set-names:drop-lock:") && line.ends_with(": survives");
+    assert!(told.lines().count() == 5 && told.lines().all(survives), "each survivor as it comes: {told}");
+}
+
+#[test]
+fn a_signal_shows_what_is_known_so_far() {
+    let arguments = ["mutants", "-p", "v1_24", "--scenario", "every-write-is-seen", "--jobs", "1"];
+    let mut child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut told = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut first = String::new();
+    told.read_line(&mut first).expect("a line");
+    assert!(first.ends_with(": survives\n"), "{first}");
+    let sent = Command::new("sh").args(["-c", &format!("kill -s INT {}", child.id())]).status().expect("a shell");
+    assert!(sent.success());
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).expect("text");
+    let output = child.wait_with_output().expect("ends");
+    let text = stdout(&output);
+    assert_eq!(output.status.signal(), Some(2), "{text}{rest}");
+    assert!(text.contains(" not tried\ncut by a signal"), "{text}");
+}
+
+#[test]
+fn a_data_race_that_is_known_hides_no_other() {
+    let scenario = "names-of-a-container-beside-containers";
+    let races = json(&["check", scenario, "-p", "v1_24", "--no-real"], 1);
+    assert!(races["verdicts"].as_array().is_some_and(|verdicts| {
+        verdicts.iter().any(|one| {
+            let detail = one["detail"].as_str().unwrap_or_default();
+            one["property"] == "no-data-race" && one["verdict"] == "violated" && detail.contains("containers.lock:lw")
+        })
+    }));
+    let mutant = "names:drop-mutex:root/vfs-containers/containers.lock:stateMutex:all";
+    let found = json(&["mutants", "-p", "v1_24", "--mutant", mutant, "--scenario", scenario], 0);
+    let one = &found["mutants"][0];
+    assert_eq!((&one["fate"], &one["property"]), (&serde_json::json!("killed"), &serde_json::json!("no-data-race")));
+    let detail = one["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("containers.lock:state") && !detail.contains(":lw"), "{detail}");
 }
 
 #[test]

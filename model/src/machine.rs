@@ -264,6 +264,7 @@ pub fn data_race(model: &Model<'_>, local: &Local) -> Option<Wrong> {
                 (access(first), access(second))
                 && cell == other
                 && (writes || other_writes)
+                && !model.races_left_out.contains(&cell.field)
             {
                 let verb = |writes: bool| if writes { "writes" } else { "reads" };
                 let text = format!(

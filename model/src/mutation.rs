@@ -15,6 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::automaton::{Automaton, NodeId};
+use crate::call::StoreId;
 use crate::op::{Mode, Op};
 use crate::protocol::Entry;
 
@@ -233,6 +234,9 @@ impl FromStr for Mutation {
 
 /// The mutations of the protocol called `protocol` that change something in a call that `automaton` has seen: an
 /// exploration has to have learned it ([`explore::Report::automaton`](crate::explore::Report::automaton)).
+///
+/// On another Store object a call does the same with files of another path: that is the same mutation, and is named by the
+/// files of the first one.
 #[must_use]
 pub fn sites(automaton: &Automaton, protocol: &str) -> BTreeSet<Mutation> {
     let mut found = BTreeSet::new();
@@ -240,12 +244,13 @@ pub fn sites(automaton: &Automaton, protocol: &str) -> BTreeSet<Mutation> {
     for id in ids.filter(|id| automaton.node(*id).entry.name == protocol) {
         let node = automaton.node(id);
         let Some(op) = node.op() else { continue };
+        let is_elsewhere = matches!(node.call.store(), Some(StoreId::Second(_) | StoreId::Additional(_)));
         let before: Vec<&Op> = automaton.requests_before(id).collect();
         // The operation on files before this one, which is what a swap puts behind it.
         let last = before.iter().position(|op| is_on_files(op));
         for operator in Operator::ALL {
             let mut add = |op: &Op, before: &[&Op]| {
-                if let Some(target) = operator.target(op) {
+                if let Some(target) = operator.target(op).filter(|target| !(is_elsewhere && target.contains('/'))) {
                     let same = before.iter().filter(|other| operator.target(other) == Some(target)).count();
                     let number = (!operator.is_on_all()).then(|| u32::try_from(same + 1).unwrap_or(u32::MAX));
                     let call = node.call.name().to_owned();

@@ -25,6 +25,8 @@ pub struct Model<'s> {
     pub watched: BTreeSet<Property>,
     /// In which order free numbers are given to fresh stamps. Any order will do; a test tries several.
     pub stamp_order: Vec<Stamp>,
+    /// The fields of cells whose data races are left out, by name.
+    pub races_left_out: BTreeSet<String>,
     /// Whether fine times between which no coarse one is held keep ranks of their own ([`times`](crate::times)).
     pub instants_apart: bool,
 }
@@ -136,6 +138,7 @@ impl<'s> Model<'s> {
             automaton: Automaton::default(),
             watched: properties.into_iter().collect(),
             stamp_order: (0..STAMPS_MAX).map(Stamp).collect(),
+            races_left_out: BTreeSet::new(),
             instants_apart: false,
         }
     }

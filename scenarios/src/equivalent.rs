@@ -1,6 +1,9 @@
 //! Mutants that no scenario can kill, each with the reason: `mutants/equivalent.toml`.
 
-use lockproof_model::mutation::Mutation;
+use std::fmt;
+use std::str::FromStr;
+
+use lockproof_model::mutation::{Mutation, MutationError, Operator};
 use lockproof_model::protocol::Entry;
 use toml::de::DeTable;
 
@@ -10,15 +13,74 @@ use crate::error::{Found, Refused};
 /// The name of the file, and its text.
 const BUILT_IN: (&str, &str) = ("mutants/equivalent.toml", include_str!("../mutants/equivalent.toml"));
 
-/// A mutant that does nothing wrong.
+/// Mutants of one kind that do nothing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Equivalent {
-    /// The protocol that it is a mutant of.
+    /// The protocol that they are mutants of.
     pub protocol: String,
-    /// What is changed.
-    pub mutation: Mutation,
+    /// What they have in common.
+    pub pattern: Pattern,
     /// Why nobody can tell.
     pub reason: String,
+}
+
+/// What mutants have in common. It is written as they are, with `*` for any call and for any number, and `,` between several:
+/// `names,lookup:drop-unlock:root/storage.lock:*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The names of the calls; empty for any.
+    calls: Vec<String>,
+    operator: Operator,
+    target: String,
+    /// The numbers, `None` for `all` of a mutex; empty for any.
+    numbers: Vec<Option<u32>>,
+    text: String,
+}
+
+impl Pattern {
+    /// Whether it has `mutation`.
+    #[must_use]
+    pub fn matches(&self, mutation: &Mutation) -> bool {
+        (self.calls.is_empty() || self.calls.contains(&mutation.call))
+            && self.operator == mutation.operator
+            && self.target == mutation.target
+            && (self.numbers.is_empty() || self.numbers.contains(&mutation.number))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = MutationError;
+
+    fn from_str(text: &str) -> Result<Self, MutationError> {
+        let form = || MutationError::Form(text.into());
+        let (calls, rest) = text.split_once(':').ok_or_else(form)?;
+        let (rest, numbers) = rest.rsplit_once(':').ok_or_else(form)?;
+        // Each part is read as that of a mutant; what stands for any number is `all` of a mutex.
+        let any = if format!("{calls}:{rest}:all").parse::<Mutation>().is_ok() { "all" } else { "1" };
+        let (mut pattern_calls, mut pattern_numbers) = (Vec::new(), Vec::new());
+        let mut of = None;
+        for call in calls.split(',') {
+            for number in numbers.split(',') {
+                let nth = if number == "*" { any } else { number };
+                let one: Mutation = format!("{call}:{rest}:{nth}").parse()?;
+                if call != "*" && !pattern_calls.contains(&one.call) {
+                    pattern_calls.push(one.call.clone());
+                }
+                if number != "*" && !pattern_numbers.contains(&one.number) {
+                    pattern_numbers.push(one.number);
+                }
+                of = Some(one);
+            }
+        }
+        let Mutation { operator, target, .. } = of.ok_or_else(form)?;
+        Ok(Self { calls: pattern_calls, operator, target, numbers: pattern_numbers, text: text.into() })
+    }
 }
 
 /// Those that come with the tool.
@@ -57,20 +119,20 @@ fn parse(origin: &str, text: &str, protocols: &[Entry]) -> Result<Vec<Equivalent
             }
         }
         for mutant in &mutants {
-            let mutation: Mutation = match mutant.value.parse() {
-                Ok(mutation) => mutation,
+            let pattern: Pattern = match mutant.value.parse() {
+                Ok(pattern) => pattern,
                 Err(error) => {
                     mistakes.add(&mutant.span, format!("{error}"), "here", None);
                     continue;
                 }
             };
             for protocol in &of {
-                if found.iter().any(|other| other.protocol == protocol.value && other.mutation == mutation) {
-                    let what = format!("`{mutation}` is listed twice for {}", protocol.value);
+                if found.iter().any(|other| other.protocol == protocol.value && other.pattern == pattern) {
+                    let what = format!("`{pattern}` is listed twice for {}", protocol.value);
                     mistakes.add(&mutant.span, what, "again", None);
                 }
-                let (protocol, mutation) = (protocol.value.to_owned(), mutation.clone());
-                found.push(Equivalent { protocol, mutation, reason: reason.clone() });
+                let (protocol, pattern) = (protocol.value.to_owned(), pattern.clone());
+                found.push(Equivalent { protocol, pattern, reason: reason.clone() });
             }
         }
     }
@@ -80,6 +142,25 @@ fn parse(origin: &str, text: &str, protocols: &[Entry]) -> Result<Vec<Equivalent
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_has_what_it_says_and_nothing_else() {
+        let has = |pattern: &str, mutant: &str| {
+            let pattern: Pattern = pattern.parse().expect("a pattern");
+            pattern.matches(&mutant.parse().expect("a mutant"))
+        };
+        assert!(has("*:drop-lock:a.lock:*", "names:drop-lock:a.lock:3"));
+        assert!(!has("*:drop-lock:a.lock:*", "names:drop-unlock:a.lock:3"));
+        assert!(!has("*:drop-lock:a.lock:*", "names:drop-lock:b.lock:3"));
+        assert!(has("names,lookup:drop-lock:a.lock:1,3", "lookup:drop-lock:a.lock:3"));
+        assert!(!has("names,lookup:drop-lock:a.lock:1,3", "lookup:drop-lock:a.lock:2"));
+        assert!(!has("names,lookup:drop-lock:a.lock:1,3", "exists:drop-lock:a.lock:1"));
+        assert!(has("*:drop-mutex:a.lock:stateMutex:*", "names:drop-mutex:a.lock:stateMutex:all"));
+        assert!(has("names:drop-mutex:a.lock:stateMutex:all", "names:drop-mutex:a.lock:stateMutex:all"));
+        for wrong in ["names", "names:drop-lock:a.lock", "names:drop-lock:a.lock:0", "names:drop-lock:a.lock:all"] {
+            assert!(wrong.parse::<Pattern>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_list_that_comes_with_the_tool_has_no_mistake_and_every_reason_is_given() {

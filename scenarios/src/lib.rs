@@ -14,6 +14,7 @@ mod discussion;
 mod equivalent;
 mod error;
 mod expect;
+mod families;
 mod file;
 mod near;
 mod races;
@@ -24,8 +25,9 @@ mod write;
 
 pub use built_in::{BUILT_IN, built_in};
 pub use discussion::{REMARKS, Remark, remark};
-pub use equivalent::{Equivalent, equivalents};
+pub use equivalent::{Equivalent, Pattern, equivalents};
 pub use error::{Mistake, Refused, ScenarioError};
+pub use families::{Relative, families};
 pub use near::nearest;
 pub use races::{RACES, Race, race};
 pub use scenario::{Expectation, Kind, Scenario};

@@ -1,5 +1,6 @@
 //! The explorer, as the command line asks for it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lockproof_model::explore;
@@ -31,6 +32,7 @@ impl Limits {
             visit_all: false,
             first_alone: false,
             stamp_order: None,
+            races_left_out: BTreeSet::new(),
         };
         Self { options, time_max: args.time_max }
     }

@@ -1,6 +1,5 @@
 //! A campaign as people and programs read it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -43,7 +42,7 @@ fn count<'a>(tried: impl Iterator<Item = &'a Tried>) -> Count {
 
 /// The numbers for each operator, who killed how many, then everything that was not killed.
 pub(super) fn table(campaign: &Campaign, output: &Output) -> String {
-    let Campaign { protocol, tried, unknown, thorough } = campaign;
+    let Campaign { protocol, tried, untried, unknown, thorough } = campaign;
     let mut text = String::new();
     let _ = writeln!(text, "operator      mutants  killed  equivalent  survive  cut");
     let mut line = |name: &str, count: Count| {
@@ -63,12 +62,17 @@ pub(super) fn table(campaign: &Campaign, output: &Output) -> String {
     wrong(&mut text, campaign, output);
     let Count { mutants, killed, equivalent, survive, cut } = total;
     let _ = write!(text, "\n{}: {killed} of {mutants} mutants killed, {equivalent} equivalent", protocol.name);
-    for (number, what) in [(survive, "survive"), (cut, "cut"), (unknown.len(), "listed that there are not")] {
+    for (number, what) in
+        [(survive, "survive"), (cut, "cut"), (unknown.len(), "listed that there are not"), (*untried, "not tried")]
+    {
         if number > 0 {
             let _ = write!(text, ", {number} {what}");
         }
     }
     text.push('\n');
+    if *untried > 0 {
+        let _ = writeln!(text, "cut by a signal: of those that were not tried nothing is known");
+    }
     if equivalent > 0 && !thorough {
         let few = super::SCENARIOS_OF_EQUIVALENT;
         let sentence = format!("the equivalent were tried on at most {few} scenarios each; --thorough tries all");
@@ -85,9 +89,9 @@ fn wrong(text: &mut String, Campaign { protocol, tried, unknown, .. }: &Campaign
         let _ = writeln!(text, "\n!! {}", one.mutation);
         output.wrap(text, "   ", &format!("{}: {}", one.mutation.describe(), what(one)));
     }
-    for mutation in unknown {
-        let _ = writeln!(text, "\n!! {mutation}");
-        output.wrap(text, "   ", "is listed as equivalent, and no scenario does what it changes");
+    for pattern in unknown {
+        let _ = writeln!(text, "\n!! {pattern}");
+        output.wrap(text, "   ", "is listed as equivalent, and there is no such mutant that is not listed before");
     }
     if !is_well {
         let _ = writeln!(text, "\nto try one: lockproof mutants -p {} --mutant MUTANT", protocol.name);
@@ -131,6 +135,16 @@ fn verdict(kill: &Kill) -> &'static str {
     kill.property.map_or("refused", |property| property.name())
 }
 
+/// What is told of a mutant as soon as it is known that something is wrong with it.
+pub(super) fn remark(one: &Tried) -> String {
+    let fate = match &one.fate {
+        Fate::Killed(kill) => format!("killed, though listed as equivalent, by {}, {}", kill.scenario, verdict(kill)),
+        Fate::Survives => "survives".into(),
+        Fate::Cut(limit) => format!("cut: {limit}"),
+    };
+    format!("{}: {fate}", one.mutation)
+}
+
 /// In a sentence, what became of it.
 fn what(one: &Tried) -> String {
     match (&one.fate, &one.reason) {
@@ -146,10 +160,10 @@ fn what(one: &Tried) -> String {
 }
 
 /// One mutant, with the run that gives it away.
-pub(super) fn one(
+pub(super) fn one<'a>(
     one: &Tried,
     protocol: Entry,
-    scenarios: &[Cow<'static, Scenario>],
+    mut scenarios: impl Iterator<Item = &'a Scenario>,
     args: &MutantsArgs,
     output: &Output,
 ) -> Result<String, CliError> {
@@ -157,7 +171,7 @@ pub(super) fn one(
     output.wrap(&mut text, "", &format!("{}: {}", one.mutation.describe(), what(one)));
     if let Fate::Killed(kill) = &one.fate
         && let Some(trace) = &kill.trace
-        && let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == kill.scenario)
+        && let Some(scenario) = scenarios.find(|scenario| scenario.name == kill.scenario)
     {
         let system = scenario.system(one.mutation.clone().of(protocol));
         let processes: Vec<String> = system.processes.iter().map(|process| process.name.clone()).collect();
@@ -179,6 +193,8 @@ struct Report<'a> {
     /// Whether the equivalent ones were tried on all scenarios.
     thorough: bool,
     mutants: Vec<Row<'a>>,
+    /// How many were not tried, because of a signal.
+    untried: usize,
     /// Listed as equivalent, and not among the mutants.
     unknown: Vec<String>,
     summary: Count,
@@ -227,6 +243,7 @@ pub(super) fn json(campaign: &Campaign) -> String {
         protocol: campaign.protocol.name,
         thorough: campaign.thorough,
         mutants: rows.collect(),
+        untried: campaign.untried,
         unknown: campaign.unknown.iter().map(ToString::to_string).collect(),
         summary: count(campaign.tried.iter()),
     };

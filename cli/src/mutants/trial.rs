@@ -47,6 +47,7 @@ pub(super) fn run(
     grounds: &[Ground<'_>],
     scenarios_max: usize,
     options: &Options,
+    stop: &dyn Fn() -> bool,
 ) -> Fate {
     let mutant = mutation.clone().of(protocol);
     let mut cut = None;
@@ -54,10 +55,11 @@ pub(super) fn run(
         cut = cut.or_else(|| ground.cut.clone());
         // A mutant that has many times the states of the protocol as it is runs wild, and would take all the memory.
         let states_max = options.states_max.min(STATES_MIN + STATES_FACTOR * ground.states);
-        let options = Options { states_max, first_alone: true, ..options.clone() };
+        let races_left_out = ground.races.clone();
+        let options = Options { states_max, first_alone: true, races_left_out, ..options.clone() };
         let system = ground.scenario.system(mutant);
         for properties in &ground.proved {
-            match search(&ground.scenario.name, &system, properties, &options) {
+            match search(&ground.scenario.name, &system, properties, &options, stop) {
                 Fate::Killed(kill) => return Fate::Killed(kill),
                 Fate::Cut(limit) => {
                     cut.get_or_insert(limit);
@@ -69,11 +71,17 @@ pub(super) fn run(
     cut.map_or(Fate::Survives, Fate::Cut)
 }
 
-fn search(scenario: &str, system: &System, properties: &[Property], options: &Options) -> Fate {
+fn search(
+    scenario: &str,
+    system: &System,
+    properties: &[Property],
+    options: &Options,
+    stop: &dyn Fn() -> bool,
+) -> Fate {
     let killed = |property, detail: &str, trace| {
         Fate::Killed(Box::new(Kill { scenario: scenario.into(), property, detail: detail.into(), trace }))
     };
-    let report = match explore::check(system, properties, options, &|| false) {
+    let report = match explore::check(system, properties, options, stop) {
         Ok(report) => report,
         // The model is too small for the mutant, which says nothing about it.
         Err(error) if error.is_limit() => return Fate::Cut(format!("{scenario}: {error}")),

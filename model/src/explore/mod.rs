@@ -20,6 +20,8 @@ mod starvation;
 mod store;
 mod work;
 
+use std::collections::BTreeSet;
+
 use crate::automaton::Automaton;
 use crate::property::Property;
 use crate::state::Model;
@@ -50,6 +52,9 @@ pub struct Options {
     pub first_alone: bool,
     /// The order in which numbers are given to fresh stamps; `None` for ascending. Verdicts do not depend on it.
     pub stamp_order: Option<Vec<Stamp>>,
+    /// The fields of memory whose data races are left out, by name: `s.graphDriver`. A data race that is known hides every
+    /// other one.
+    pub races_left_out: BTreeSet<String>,
 }
 
 impl Default for Options {
@@ -64,6 +69,7 @@ impl Default for Options {
             visit_all: false,
             first_alone: false,
             stamp_order: None,
+            races_left_out: BTreeSet::new(),
         }
     }
 }
@@ -106,11 +112,12 @@ pub fn check(
     options: &Options,
     stop: &dyn Fn() -> bool,
 ) -> Result<Report, ModelError> {
-    let model = || {
+    let model = |options: &Options| {
         let mut model = Model::new(system, properties.iter().copied());
         if let Some(order) = &options.stamp_order {
             model.stamp_order.clone_from(order);
         }
+        model.races_left_out.clone_from(&options.races_left_out);
         model
     };
     let mut options = options.clone();
@@ -118,12 +125,12 @@ pub fn check(
         (options.symmetry, options.partial_order, options.fingerprint) = (false, false, false);
     }
     options.partial_order &= system.crashes == 0;
-    match search::run(model(), properties, &options, stop)? {
+    match search::run(model(&options), properties, &options, stop)? {
         Some(report) => Ok(report),
         None => {
             // A file was written without its lock: what reads under that lock does not commute with it.
             options.partial_order = false;
-            search::run(model(), properties, &options, stop)?.ok_or(ModelError::Stamps)
+            search::run(model(&options), properties, &options, stop)?.ok_or(ModelError::Stamps)
         }
     }
 }
