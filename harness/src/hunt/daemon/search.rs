@@ -188,16 +188,54 @@ fn fewer_calls(
             (at, coarse) = (0, false);
             continue;
         };
-        let (fewer, steps) = without(&workload, &execution, part);
-        let expected = ground.expected(&fewer)?;
-        let mut strategy = Shorter::of(&steps);
-        let tried = ground.execute(&fewer, &mut strategy, options.limits)?;
-        match ground.judge(&tried, &expected, &mut Vec::new())? {
-            Some(same) if same.property == wrong.property => (workload, execution, wrong) = (fewer, tried, same),
-            _ => at += 1,
+        let Some(simpler) = try_without(ground, (&workload, &execution, &wrong), part, options)? else {
+            at += 1;
+            continue;
+        };
+        if !coarse && !needs_all(ground, &simpler, options)? {
+            // It has become another: what all its goroutines were needed for is gone.
+            at += 1;
+            continue;
         }
+        (workload, execution, wrong) = simpler;
     }
     Ok((workload, execution, wrong))
+}
+
+/// The same without a part, if it is shown without.
+fn try_without(
+    ground: &mut Ground,
+    (workload, execution, wrong): (&Workload, &Execution, &Wrong),
+    part: &Part,
+    options: &HuntOptions,
+) -> Result<Option<(Workload, Execution, Wrong)>, HarnessError> {
+    let (fewer, steps) = without(workload, execution, part);
+    if fewer.participants() == 0 {
+        return Ok(None);
+    }
+    let expected = ground.expected(&fewer)?;
+    let mut strategy = Shorter::of(&steps);
+    let tried = ground.execute(&fewer, &mut strategy, options.limits)?;
+    let shown = ground.judge(&tried, &expected, &mut Vec::new())?;
+    Ok(shown.filter(|same| same.property == wrong.property).map(|same| (fewer, tried, same)))
+}
+
+/// Whether nothing is shown without one of its goroutines or commands.
+fn needs_all(
+    ground: &mut Ground,
+    (workload, execution, wrong): &(Workload, Execution, Wrong),
+    options: &HuntOptions,
+) -> Result<bool, HarnessError> {
+    let parts = parts(workload, true);
+    if parts.len() < 2 {
+        return Ok(true);
+    }
+    for part in &parts {
+        if try_without(ground, (workload, execution, wrong), part, options)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Something that can be left out of a workload.
