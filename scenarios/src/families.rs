@@ -41,7 +41,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "with-additional",
 ];
 
-/// Those about a lock file alone, in which `FILE` stands for it.
+/// Those about a lock file alone, in which `FILE` stands for it, and `SECOND` for another one.
 const OF_LOCK_FILES: &[(&str, &str)] = templates![
     "asked-whether-locked",
     "locked-by-two-threads",
@@ -135,7 +135,13 @@ pub fn families() -> Result<&'static [Relative], &'static Refused> {
         };
         let of_file = |(family, text): &(&'static str, &str), file: &str| {
             let variant = format!("file-{}", file.replace('/', "-"));
-            make(family, &variant, text.replace("VARIANT", &variant).replace("FILE", file), METHODS.to_vec())
+            let second = if file == "a" { "b" } else { "a" };
+            make(
+                family,
+                &variant,
+                text.replace("VARIANT", &variant).replace("FILE", file).replace("SECOND", second),
+                METHODS.to_vec(),
+            )
         };
         let pairs = TEMPLATES.iter().chain(FEW).flat_map(|one| VARIANTS.iter().map(move |variant| (one, variant)));
         let pairs = pairs.filter(|(template, variant)| is_about(template.0, variant.0));
