@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use lockproof_model::op::Mode;
 use nix::libc;
 
+use super::descriptors::Descriptors;
 use super::event::{Action, Content, FileId, FileRef, LockKind, OpenMode, Range, Wanted};
 use super::filter::{Place, Spelling, Trap};
 use super::locks::{Owner, Request};
@@ -72,8 +73,9 @@ pub(crate) struct Caller {
     pub(crate) elsewhere: bool,
 }
 
-pub(crate) struct Decoder<'a> {
-    pub(crate) interest: &'a Interest,
+pub(super) struct Decoder<'a> {
+    pub(super) interest: &'a Interest,
+    pub(super) descriptors: &'a Descriptors,
     /// The files that have been locked.
     pub(crate) locked: &'a HashSet<FileId>,
     pub(crate) caller: Caller,
@@ -165,11 +167,12 @@ impl Decoder<'_> {
 
     /// The file of the first argument, a descriptor, if it is of interest.
     fn descriptor(&self) -> Option<FileRef> {
-        let link = memory::link_of(self.caller.process, self.descriptor_number(0)).ok()?;
-        if !self.interest.is_in(&link) {
-            return None;
-        }
-        Some(FileRef { id: memory::id_of(self.caller.process, self.descriptor_number(0)).ok(), path: link })
+        self.descriptors.file(self.caller.process, self.descriptor_number(0), |link| self.interest.is_in(link))
+    }
+
+    /// The same, whatever its path is: locks are looked at wherever they are.
+    fn locked_file(&self) -> Option<FileRef> {
+        self.descriptors.file(self.caller.process, self.descriptor_number(0), |link| link.is_absolute())
     }
 
     fn resolved(&self, directory: i32, index: usize, follow: bool) -> Option<FileRef> {
@@ -308,7 +311,7 @@ impl Decoder<'_> {
             libc::F_OFD_SETLK | libc::F_OFD_SETLKW => LockKind::OpenFile,
             _ => LockKind::Posix,
         };
-        let file = memory::file_of(self.caller.process, self.descriptor_number(0))?;
+        let file = self.locked_file()?;
         let range = self.range(raw)?;
         match raw.kind {
             libc::F_UNLCK => Some(Meaning::Unlock(file, kind, range, self.descriptor_number(0))),
@@ -322,7 +325,7 @@ impl Decoder<'_> {
     }
 
     fn flock(&self) -> Option<Meaning> {
-        let file = memory::file_of(self.caller.process, self.descriptor_number(0))?;
+        let file = self.locked_file()?;
         let operation = self.word(1).cast_signed();
         let mode = match operation & !libc::LOCK_NB {
             libc::LOCK_UN => {

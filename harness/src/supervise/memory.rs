@@ -108,12 +108,6 @@ pub(crate) fn id_of(process: u32, descriptor: i32) -> io::Result<FileId> {
     fs::metadata(format!("/proc/{process}/fd/{descriptor}")).map(|found| id(&found))
 }
 
-/// The file of a descriptor, if it is one with a path.
-pub(crate) fn file_of(process: u32, descriptor: i32) -> Option<FileRef> {
-    let path = link_of(process, descriptor).ok().filter(|path| path.is_absolute())?;
-    Some(FileRef { id: id_of(process, descriptor).ok(), path })
-}
-
 fn id(metadata: &fs::Metadata) -> FileId {
     FileId { device: metadata.dev(), inode: metadata.ino() }
 }

@@ -13,13 +13,14 @@
 //! | [`rest`] | whether a process can do anything before we answer it |
 //! | [`trace`] | a program that is only watched |
 //! | `filter` | which calls are seen, and the filter |
-//! | `decode`, `memory` | what a call means |
+//! | `decode`, `memory`, `descriptors` | what a call means |
 //! | `keeper`, `launch`, `wire` | the processes between us and the programs, which leave nothing behind |
 //!
 //! What is not seen: files that are mapped into memory, what a program has the kernel do by `io_uring`, and calls of
 //! programs of 32 bits.
 
 mod decode;
+mod descriptors;
 pub mod event;
 mod filter;
 mod keeper;

@@ -55,42 +55,42 @@ impl Session {
         if process.rests {
             return Rest::Asks;
         }
-        if process.forks {
-            process.tasks = None;
-        }
         let asking = &self.asking;
         let asks_us = |thread: u32| asking.values().any(|asking| *asking == thread);
-        let tasks = process.tasks.get_or_insert_with(|| tasks(pid));
-        if tasks.is_empty() {
+        let tasks = &mut process.tasks;
+        if tasks.is_empty() && !list(pid, tasks) {
             return Rest::Runs;
         }
-        let (mut asks, mut sleeps, mut at) = (false, false, 0);
-        while let Some(task) = tasks.get(at) {
-            if asks_us(task.thread) {
-                asks = true;
-            } else if !process.ticking.contains(&task.thread) {
-                match task.look(pid) {
-                    Thread::Ticks => drop(process.ticking.insert(task.thread)),
-                    Thread::Runs => {
-                        // It is looked at first the next time.
-                        tasks.swap(0, at);
-                        return Rest::Runs;
-                    }
-                    Thread::Sleeps => sleeps = true,
-                    Thread::Dozes => {}
-                    Thread::Gone => {
-                        tasks.swap_remove(at);
-                        continue;
+        let (mut asks, mut sleeps);
+        loop {
+            let mut at = 0;
+            (asks, sleeps) = (false, false);
+            while let Some(task) = tasks.get(at) {
+                if asks_us(task.thread) {
+                    asks = true;
+                } else if !process.ticking.contains(&task.thread) {
+                    match task.look(pid) {
+                        Thread::Ticks => drop(process.ticking.insert(task.thread)),
+                        Thread::Runs => {
+                            // It is looked at first the next time.
+                            tasks.swap(0, at);
+                            return Rest::Runs;
+                        }
+                        Thread::Sleeps => sleeps = true,
+                        Thread::Dozes => {}
+                        Thread::Gone => {
+                            tasks.swap_remove(at);
+                            continue;
+                        }
                     }
                 }
+                at += 1;
             }
-            at += 1;
-        }
-        if process.forks {
-            // Nobody runs, so the new one is there, but perhaps was not when they were listed.
-            process.forks = false;
-            process.tasks = None;
-            return Rest::Runs;
+            // Nobody that we know of runs, so a new one is there by now.
+            process.forks = process.forks && list(pid, tasks);
+            if !process.forks {
+                break;
+            }
         }
         match (asks, sleeps) {
             (true, _) => {
@@ -126,13 +126,18 @@ fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-fn tasks(pid: u32) -> Vec<Task> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let task = |entry: fs::DirEntry| {
-        let thread = entry.file_name().to_str()?.parse().ok()?;
-        Some(Task { thread, doing: File::open(entry.path().join("syscall")).ok()? })
-    };
-    entries.filter_map(task).collect()
+/// Adds the threads of a process that are not known yet; returns whether there were any.
+fn list(pid: u32, tasks: &mut Vec<Task>) -> bool {
+    let before = tasks.len();
+    for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let Some(thread) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if tasks.iter().all(|task| task.thread != thread)
+            && let Ok(doing) = File::open(entry.path().join("syscall"))
+        {
+            tasks.push(Task { thread, doing });
+        }
+    }
+    tasks.len() > before
 }
 
 impl Task {

@@ -151,6 +151,14 @@ pub fn die_with_parent_thread() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
+/// From now on this thread's waits end when they should, and not up to 50 µs later (`PR_SET_TIMERSLACK` of prctl(2)).
+///
+/// # Errors
+/// What the kernel says.
+pub fn wait_exactly() -> io::Result<()> {
+    Ok(prctl::set_timerslack(1)?)
+}
+
 /// From now on these signals do not end this process. A handler does that, for a signal that is
 /// ignored or blocked would be so in whatever is executed from here; one that has a handler is not (execve(2)).
 ///

@@ -23,6 +23,7 @@ use crate::supervise::Program;
 use crate::supervise::event::{Action, Event};
 use crate::supervise::rest::Rest;
 use crate::supervise::session::{Happening, Session, Stopped};
+use crate::sys::process;
 
 /// How long a process may do nothing that we see, while it does not wait for us. On a busy machine it may get no processor
 /// for a while.
@@ -38,7 +39,10 @@ const NAP: Duration = Duration::from_millis(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often we look whether a process has come to rest.
-const LOOK: Duration = Duration::from_micros(100);
+const LOOK: Duration = Duration::from_micros(30);
+
+/// How long the one that took the last step has, as a rule, until its next call.
+const NEXT_CALL: Duration = Duration::from_millis(2);
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +164,8 @@ pub fn execute(
     limits: Limits,
 ) -> Result<Execution, HarnessError> {
     let participants = workload.participants();
+    // If it is refused, we are slower.
+    let _ = process::wait_exactly();
     let mut running = Running {
         session,
         stage,
@@ -258,7 +264,7 @@ impl Running<'_> {
     /// that took the last step runs.
     fn settle(&mut self, last: Option<Unit>) -> Result<bool, HarnessError> {
         let mut quiet_since = Instant::now();
-        let mut told = if last.is_some() { self.hear(LOOK * 20)? } else { false };
+        let mut told = if last.is_some() { self.hear(NEXT_CALL)? } else { false };
         loop {
             let calls = self.session.calls();
             if told {

@@ -30,6 +30,16 @@ impl Session {
     pub fn go(&mut self, stopped: Stopped) -> Result<Vec<Event>, HarnessError> {
         let Stopped { call: Notification { id, .. }, process, thread, meaning, drops } = stopped;
         let mut events = Vec::new();
+        match &meaning {
+            Meaning::Close(first, last) => self.descriptors.closes(process, *first, *last),
+            Meaning::Execute(_) => self.descriptors.ends(process),
+            Meaning::Plain(Action::Rename { .. } | Action::Unlink { .. } | Action::Link { .. }) => {
+                self.descriptors.renames();
+                // Until it has run, whoever else asks is told of the name that was.
+                self.renaming.insert(thread);
+            }
+            _ => {}
+        }
         match meaning {
             Meaning::Lock(request, descriptor) => return self.lock(id, process, thread, request, descriptor),
             Meaning::Plain(action) => events.push(self.event(process, thread, action, Fate::Goes)),

@@ -15,7 +15,10 @@ impl Session {
         let mut drops = Vec::new();
         for file in self.locks.files_of(process) {
             // Which of the descriptors are of this file? As a rule one is closed.
-            let is_of = |descriptor: &i32| memory::id_of(process, *descriptor).is_ok_and(|id| id == file);
+            let is_of = |descriptor: &i32| {
+                let found = self.descriptors.file(process, *descriptor, |link| link.is_absolute());
+                found.is_some_and(|found| found.id == Some(file))
+            };
             let descriptors: Vec<i32> = if first == last {
                 i32::try_from(first).into_iter().filter(is_of).collect()
             } else {

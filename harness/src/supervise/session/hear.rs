@@ -30,6 +30,9 @@ impl Session {
         if self.dropping.remove(&call.thread) {
             self.locks.left(process);
         }
+        if self.renaming.remove(&call.thread) {
+            self.descriptors.renames();
+        }
         if process == self.launcher.pid() {
             return self.answer(call.id, Answer::Continue).map(drop);
         }
@@ -54,11 +57,19 @@ impl Session {
     /// Tells of a call if it matters, and lets it go on if not.
     fn understand(&mut self, call: Notification, trap: Trap, process: u32) -> Result<(), HarnessError> {
         if trap == Trap::Close && !self.locks.holds_any(process) {
+            let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
+            self.descriptors.closes(process, descriptor, descriptor);
             return self.answer(call.id, Answer::Continue).map(drop);
         }
         let elsewhere = self.processes.get(&process).is_some_and(|process| process.elsewhere);
         let caller = Caller { process, elsewhere };
-        let decoder = Decoder { interest: &self.interest, locked: &self.locked, caller, call: &call };
+        let decoder = Decoder {
+            interest: &self.interest,
+            descriptors: &self.descriptors,
+            locked: &self.locked,
+            caller,
+            call: &call,
+        };
         let mut meaning = decoder.meaning(trap);
         let mut drops = Vec::new();
         match &mut meaning {
@@ -78,6 +89,7 @@ impl Session {
             Meaning::Close(first, last) => {
                 drops = self.dropped_by_close(process, *first, *last);
                 if drops.is_empty() {
+                    self.descriptors.closes(process, *first, *last);
                     return self.answer(call.id, Answer::Continue).map(drop);
                 }
             }
@@ -99,6 +111,7 @@ impl Session {
 
     pub(super) fn take_end(&mut self, pid: u32) {
         let gone = self.processes.remove(&pid);
+        self.descriptors.ends(pid);
         let threads = &mut self.threads;
         threads.retain(|_, process| *process != pid);
         self.asking.retain(|_, thread| threads.contains_key(thread));
@@ -179,7 +192,7 @@ impl Session {
             unclaimed,
             executed: false,
             forks: true,
-            tasks: None,
+            tasks: Vec::new(),
             ticking: HashSet::new(),
             rests: false,
         };

@@ -24,6 +24,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::decode::{Interest, Meaning};
+use super::descriptors::Descriptors;
 use super::event::{Action, Event, Fate, FileId, FileRef, ReleasedBy};
 use super::filter::Trap;
 use super::launch::{Isolation, Launcher, Program};
@@ -120,8 +121,8 @@ pub(super) struct Process {
     executed: bool,
     /// Whether it was let go on to make a new thread, and has not been seen to rest since.
     pub(super) forks: bool,
-    /// Its threads, until it makes a new one.
-    pub(super) tasks: Option<Vec<Task>>,
+    /// Its threads, but for one that it is just making.
+    pub(super) tasks: Vec<Task>,
     /// Threads that wake from time to time, and have made no call.
     pub(super) ticking: HashSet<u32>,
     /// Whether it was seen to wait for our answer and for nothing else, and has got none since.
@@ -134,6 +135,7 @@ pub struct Session {
     launcher: Launcher,
     began: Instant,
     interest: Interest,
+    descriptors: Descriptors,
     pub(super) processes: BTreeMap<u32, Process>,
     /// To which process each thread belongs.
     threads: HashMap<u32, u32>,
@@ -141,6 +143,8 @@ pub struct Session {
     pub(super) asking: HashMap<u64, u32>,
     /// Threads that were let go on with a call that drops a lock: it has run when they are heard of again.
     dropping: HashSet<u32>,
+    /// Threads that were let go on with a call that renames or removes a file, and have not been heard of since.
+    renaming: HashSet<u32>,
     pub(super) locks: LockTable,
     /// The files that have been locked, and a descriptor of ours to ask the kernel with.
     locked: HashSet<FileId>,
@@ -175,10 +179,12 @@ impl Session {
             launcher: Launcher::start(harness, isolation)?,
             began: Instant::now(),
             interest,
+            descriptors: Descriptors::default(),
             processes: BTreeMap::new(),
             threads: HashMap::new(),
             asking: HashMap::new(),
             dropping: HashSet::new(),
+            renaming: HashSet::new(),
             locks: LockTable::default(),
             locked: HashSet::new(),
             probes: HashMap::new(),
@@ -311,6 +317,8 @@ impl Session {
         self.locked.clear();
         self.probes.clear();
         self.dropping.clear();
+        self.renaming.clear();
+        self.descriptors.renames();
         self.threads.clear();
         self.began = Instant::now();
     }
