@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
@@ -28,6 +30,9 @@ use crate::units;
 
 /// Where `scripts/fetch-releases.sh` puts releases.
 const RELEASES: &str = "target/releases";
+
+/// The name that stands for each of them in turn.
+pub(crate) const ALL: &str = "all";
 
 /// What is known of the releases.
 const KNOWN: &str = include_str!("../../known.toml");
@@ -102,11 +107,18 @@ pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> Hun
             (None, Some(StrategyName::Random) | None) => Search::Random,
         },
         seed: args.seed,
+        lanes: lanes(args),
         executions: args.executions_max,
         time: args.time_max,
         limits: LIMITS,
         simplify: args.time_max,
     }
+}
+
+/// How many executions are run at once.
+fn lanes(args: &HuntArgs) -> usize {
+    let given = args.lanes.and_then(|lanes| usize::try_from(lanes).ok());
+    given.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// What is known: what a file says; else, of generated workloads, what we know.
@@ -146,7 +158,7 @@ fn stores(named: Option<&str>) -> Result<Vec<Store>, CliError> {
         }]);
     };
     let unknown = |name: &str| CliError::UnknownStore { name: name.into(), place: RELEASES.into() };
-    if named == "all" {
+    if named == ALL {
         let entries = fs::read_dir(RELEASES).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .filter(|entry| entry.path().join("containers-storage").is_file())
@@ -276,8 +288,18 @@ fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -
 
 /// The command that repeats what was recorded.
 pub(crate) fn again(args: &HuntArgs, record: &Path) -> String {
-    let store = args.store.as_ref().map(|store| format!(" --store {store}")).unwrap_or_default();
-    format!("lockproof hunt{store} --replay {} --times 20", record.display())
+    again_of(args.store.as_deref(), record)
+}
+
+/// The same, of the store that is named so.
+pub(crate) fn again_of(store: Option<&str>, record: &Path) -> String {
+    format!("{} --replay {} --times 20", by_hand(store), record.display())
+}
+
+/// The beginning of a command on this store.
+pub(crate) fn by_hand(store: Option<&str>) -> String {
+    let store = store.map(|store| format!(" --store {store}")).unwrap_or_default();
+    format!("lockproof hunt{store}")
 }
 
 /// A column for each participant.

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
-use crate::hunt::{Store, baseline, options, supervised, verdict, workload};
+use crate::hunt::{ALL, Store, again_of, baseline, by_hand, options, supervised, verdict, workload};
 use crate::output::{self, Output};
 use crate::units;
 
@@ -93,7 +93,7 @@ fn pairs(
         triples: args.triples,
         time: args.duration,
     };
-    let plan = Plan::new(&options);
+    let plan = Plan::new(harness, &options).map_err(supervised)?;
     if plan.is_empty() {
         return Err(CliError::Nothing { why: format!("{} knows none of the commands of a store", store.name) });
     }
@@ -147,20 +147,21 @@ impl Table {
         workload: &Workload,
         report: &HuntReport,
     ) -> Result<&Cell, CliError> {
+        let release = store.releases.join(",");
+        let named = if args.store.as_deref() == Some(ALL) { Some(release.as_str()) } else { args.store.as_deref() };
         let mut again = None;
         if let Some(violation) = &report.violation {
             self.recorded += 1;
             let record = numbered(&args.record, self.recorded);
             fs::write(&record, violation.recording.write())
                 .map_err(|source| CliError::Create { path: record.display().to_string(), source })?;
-            let store = store.releases.join(",");
-            again = Some(format!("lockproof hunt --store {store} --replay {} --times 20", record.display()));
+            again = Some(again_of(named, &record));
         } else if report.lock_cycle.is_some() {
             let quoted = |option: &str, commands: &[Vec<String>]| -> String {
                 commands.iter().map(|words| format!(" {option}'{}'", words.join(" "))).collect()
             };
             let (start, commands) = (quoted("--start ", &workload.start), quoted("", &workload.commands));
-            again = Some(format!("lockproof hunt --store {}{start}{commands}", store.releases.join(",")));
+            again = Some(format!("{}{start}{commands}", by_hand(named)));
         }
         let wrong = report.violation.as_ref().map(|violation| &violation.wrong).or(report.lock_cycle.as_ref());
         let (mark, verdict) = verdict(args, report);

@@ -41,6 +41,7 @@ fn options(command: PathBuf, driver: &Path, executions: u64) -> HuntOptions {
         baseline: Baseline::default(),
         search: Search::Random,
         seed: 1,
+        lanes: 1,
         executions,
         time,
         limits: LIMITS,

@@ -41,6 +41,7 @@ fn options(program: &Path, search: Search, executions: u64) -> HuntOptions {
         baseline,
         search,
         seed: 1,
+        lanes: 1,
         executions,
         time,
         limits: LIMITS,

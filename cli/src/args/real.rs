@@ -195,6 +195,9 @@ pub(crate) struct HuntArgs {
     /// The same with an error in place of each call that may fail so: ENOSPC, EIO, EDEADLK, ENOLCK, EINTR, short-write.
     #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["strategy", "depth", "seed", "preemptions_max", "replay"])]
     pub(crate) fail: Vec<Fault>,
+    /// So many executions at once, each with a store and a supervisor of its own; without it, one for each processor.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) lanes: Option<u32>,
     /// End after so many executions.
     #[arg(long, value_name = "N", value_parser = units::count, default_value = "100_000")]
     pub(crate) executions_max: u64,

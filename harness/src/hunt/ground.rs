@@ -5,8 +5,8 @@ use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use super::asked::commands_of;
 use super::daemon::judge::of_calls;
 use super::execution::{End, Execution, Limits, Said, Stage, execute};
 use super::oracle::linear::{Precedence, Specification};
@@ -86,7 +86,7 @@ impl Ground {
         let stage =
             Stage { programs: programs.to_vec(), driver: driver.map(Path::to_path_buf), store: store.clone(), output };
         let original = directory.path().join("original");
-        let known = programs.iter().map(|program| commands_of(program)).collect();
+        let known = programs.iter().map(|program| commands_of(harness, program)).collect::<Result<_, _>>()?;
         let begin = Ok(Store::default());
         let observer = Observer::default();
         let mut ground = Self { observer, stage, original, limits, session, known, begin, _directory: directory };
@@ -224,33 +224,30 @@ impl Ground {
         self.execute(&recording.workload, &mut strategy, limits)
     }
 
-    /// What is wrong with an execution. What came of it is added to those that are new.
+    /// What is wrong with an execution, and what came of it, if it came to its end.
     pub(super) fn judge(
         &mut self,
         execution: &Execution,
         expected: &Expected,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<Option<Wrong>, HarnessError> {
+    ) -> Result<(Option<Wrong>, Option<Outcome>), HarnessError> {
+        let wrong = |property, detail| Ok((Some(Wrong { property, detail }), None));
         if let Some(detail) = execution.replaced_without_lock().into_iter().next() {
-            return Ok(Some(Wrong { property: "exclusive", detail }));
+            return wrong("exclusive", detail);
         }
         if let Some(detail) = without_stamp(execution).into_iter().next() {
-            return Ok(Some(Wrong { property: "stamped", detail }));
+            return wrong("stamped", detail);
         }
         match &execution.end {
-            End::Stuck(waiting) => Ok(Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") })),
+            End::Stuck(waiting) => wrong("no-deadlock", waiting.join("; ")),
             End::Done => {
                 let (outcome, remains) = self.outcome(&execution.said)?;
                 let wrong = match &expected.calls {
                     Some(workload) => of_calls(&outcome, remains, expected, workload, execution),
                     None => judge(&outcome, remains, expected, execution),
                 };
-                if !outcomes.contains(&outcome) {
-                    outcomes.push(outcome);
-                }
-                Ok(wrong)
+                Ok((wrong, Some(outcome)))
             }
-            End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok(None),
+            End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok((None, None)),
         }
     }
 }
@@ -307,18 +304,6 @@ fn alone(
             words.join(" ")
         ))),
     }
-}
-
-/// The commands that a program says it knows: lines of its `--help` that begin with two blanks and a word, before `Options:`.
-/// None of a program that says nothing of the kind.
-pub(super) fn commands_of(program: &Path) -> BTreeSet<String> {
-    let asked = Command::new(program).arg("--help").stdin(Stdio::null()).output();
-    let Ok(output) = asked else { return BTreeSet::new() };
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.lines().take_while(|line| !line.starts_with("Options:"));
-    let word = |line: &str| line.strip_prefix("  ").and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
-    lines.filter_map(word).collect()
 }
 
 /// Lets the first go that can.

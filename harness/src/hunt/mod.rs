@@ -4,11 +4,12 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`workload`] | what is run against what |
-//! | [`catalogue`], [`pairs`] | workloads that are generated: every command against every other |
+//! | [`catalogue`], [`pairs`], `asked` | workloads that are generated: every command against every other |
 //! | `ground` | a store to begin with, of which each execution has a copy |
 //! | [`execution`] | one execution, step by step |
 //! | [`step`] | what a step is, and which two steps depend on each other |
 //! | [`strategy`] | who goes next |
+//! | `lanes` | several executions at once |
 //! | [`fault`] | what may happen in place of a call |
 //! | [`faults`] | a crash or an error at every event |
 //! | [`outcome`] | what came of it, and what whole commands, one after the other, give |
@@ -20,6 +21,7 @@
 //! What is not seen, and so not enumerated: the order of two calls of one process that wait at the same time (the first by
 //! name goes first), symbolic links that are read, extended attributes, owners, and whatever the supervisor does not see.
 
+mod asked;
 pub mod baseline;
 pub mod catalogue;
 pub mod daemon;
@@ -27,6 +29,7 @@ pub mod execution;
 pub mod fault;
 pub mod faults;
 mod ground;
+mod lanes;
 pub mod oracle;
 pub mod outcome;
 pub mod pairs;
@@ -37,6 +40,7 @@ pub mod strategy;
 pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -46,11 +50,12 @@ use baseline::Baseline;
 use execution::{End, Execution, Limits};
 use faults::Explained;
 use ground::Ground;
+use lanes::Ran;
 use oracle::lock_order::LockOrder;
 use outcome::Outcome;
 use recording::Recording;
 use shrink::simplest;
-use strategy::{Bounded, Exhaustive, Pct, Progress, RETRIES, Random, Strategy};
+use strategy::{Bounded, Exhaustive, Pct, Progress, RETRIES, Random, RunsAhead};
 use workload::Workload;
 
 /// How long a simpler execution is looked for.
@@ -93,6 +98,9 @@ pub struct HuntOptions {
     pub search: Search,
     /// Where random choices are drawn from.
     pub seed: u64,
+    /// How many executions are run at once, at least 1. What is found does not depend on it, but for executions that are cut by
+    /// time.
+    pub lanes: usize,
     /// After how many executions it ends.
     pub executions: u64,
     /// After how long it ends.
@@ -184,25 +192,27 @@ pub fn hunt(
     options: &HuntOptions,
     goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
-    let mut ground =
-        Ground::new(harness, &options.programs, options.driver.as_deref(), &workload.start, options.limits)?;
-    hunt_on(&mut ground, workload, options, goes_on)
+    let ground = || Ground::new(harness, &options.programs, options.driver.as_deref(), &workload.start, options.limits);
+    let mut grounds = (0..options.lanes.max(1)).map(|_| ground()).collect::<Result<Vec<_>, _>>()?;
+    hunt_on(&mut grounds, workload, options, goes_on)
 }
 
-/// The same, on a ground that is there.
+/// The same, on grounds that are there, a lane each.
 fn hunt_on(
-    ground: &mut Ground,
+    grounds: &mut [Ground],
     workload: &Workload,
     options: &HuntOptions,
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
-    let expected = ground.expected(workload)?;
+    let expected = grounds[0].expected(workload)?;
     // Time is for the search: what is expected has to be known, however little there is.
     let began = Instant::now();
-    let mut exhaustive = Exhaustive::new();
-    let mut bounded = Bounded::new(if let Search::Bounded { preemptions } = options.search { preemptions } else { 0 });
-    let mut random = Random::new(options.seed);
-    let mut pct = Pct::new(options.seed, if let Search::Pct { depth } = options.search { depth } else { 1 });
+    let mut search: Box<dyn RunsAhead> = match options.search {
+        Search::Exhaustive => Box::new(Exhaustive::new()),
+        Search::Bounded { preemptions } => Box::new(Bounded::new(preemptions)),
+        Search::Pct { depth } => Box::new(Pct::new(options.seed, depth)),
+        Search::Random => Box::new(Random::new(options.seed)),
+    };
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut lock_order = LockOrder::default();
     let mut report = HuntReport {
@@ -218,59 +228,55 @@ fn hunt_on(
         not_modelled: expected.specification.as_ref().err().cloned(),
         lock_cycle: None,
     };
-    loop {
-        let strategy: &mut dyn Strategy = match options.search {
-            Search::Exhaustive => &mut exhaustive,
-            Search::Bounded { .. } => &mut bounded,
-            Search::Pct { .. } => &mut pct,
-            Search::Random => &mut random,
-        };
+    let mut violating = None;
+    let limits = || {
         let left = options.time.saturating_sub(began.elapsed());
-        let limits = Limits { time: options.limits.time.min(left), ..options.limits };
-        let execution = ground.execute(workload, strategy, limits)?;
+        Limits { time: options.limits.time.min(left), ..options.limits }
+    };
+    lanes::run(grounds, workload, &expected, &mut search, limits, |ran, is_left| {
+        let Ran { execution, wrong, outcome, .. } = ran;
         if matches!(execution.end, End::Limit(_)) && began.elapsed() >= options.time {
             report.ended = Ended::Time;
-            break;
+            return ControlFlow::Break(());
         }
         report.executions += 1;
         report.steps += execution.steps.len() as u64;
         report.cut += u64::from(matches!(execution.end, End::Limit(_) | End::Diverged { .. }));
         lock_order.add(&execution);
-        let wrong = ground.judge(&execution, &expected, &mut outcomes)?;
-        let is_left = strategy.learn(&execution);
+        outcomes.extend(outcome.filter(|outcome| !outcomes.contains(outcome)));
         if let Some(wrong) = wrong {
             match options.baseline.find(&wrong, &workload.operations(), &options.releases) {
                 Some(known) => *report.known.entry(known.name.clone()).or_insert(0) += 1,
                 None => {
-                    report.ended = Ended::Violated;
-                    let limit = SIMPLIFY.min(options.simplify);
-                    let violation = simplest(ground, workload, options.limits, &expected, wrong, execution, limit)?;
-                    report.violation = Some(violation);
-                    break;
+                    violating = Some((wrong, execution));
+                    return ControlFlow::Break(());
                 }
             }
         }
-        if !is_left {
-            let progress =
-                if options.search == Search::Exhaustive { exhaustive.progress() } else { bounded.progress() };
-            let exhausted = progress.exhausted && report.cut == progress.diverged;
-            report.ended = if exhausted { Ended::Exhausted } else { Ended::Lost };
-            break;
+        let ended = if report.executions >= options.executions {
+            Some(Ended::Executions)
+        } else {
+            (began.elapsed() >= options.time || !goes_on(report.executions)).then_some(Ended::Time)
+        };
+        match ended.filter(|_| is_left) {
+            Some(ended) => {
+                report.ended = ended;
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Continue(()),
         }
-        if report.executions >= options.executions {
-            report.ended = Ended::Executions;
-            break;
-        }
-        if began.elapsed() >= options.time || !goes_on(report.executions) {
-            report.ended = Ended::Time;
-            break;
-        }
+    })?;
+    report.progress = search.progress();
+    if let Some((wrong, execution)) = violating {
+        report.ended = Ended::Violated;
+        let limit = SIMPLIFY.min(options.simplify);
+        let violation = simplest(&mut grounds[0], workload, options.limits, &expected, wrong, execution, limit)?;
+        report.violation = Some(violation);
+    } else if let Some(progress) = report.progress.filter(|_| report.ended == Ended::Exhausted)
+        && !(progress.exhausted && report.cut == progress.diverged)
+    {
+        report.ended = Ended::Lost;
     }
-    report.progress = match options.search {
-        Search::Exhaustive => Some(exhaustive.progress()),
-        Search::Bounded { .. } => Some(bounded.progress()),
-        Search::Pct { .. } | Search::Random => None,
-    };
     let explained = |outcome: &&Outcome| expected.allowed.iter().any(|(_, allowed)| allowed == *outcome);
     report.outcomes = (outcomes.len(), outcomes.iter().filter(explained).count());
     let cycle = lock_order.cycle().map(|detail| Wrong { property: "lock-order", detail });
@@ -331,7 +337,7 @@ pub fn replay(
         }
         replayed.again += retries;
         replayed.found.push(match faulty.is_empty() || expected.calls.is_some() {
-            true => ground.judge(&execution, &expected, &mut Vec::new())?,
+            true => ground.judge(&execution, &expected)?.0,
             false => explained.judge(&mut ground, &execution, &mut Vec::new())?,
         });
         replayed.last = Some(execution);

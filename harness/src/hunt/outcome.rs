@@ -70,6 +70,7 @@ impl Observer {
         mut run: impl FnMut(&[String]) -> Result<Said, HarnessError>,
     ) -> Result<Outcome, HarnessError> {
         let documents = documents(&stage.store);
+        let mut run = |words: &[String]| run(words).map(|said| judged(&said, &stage.store));
         let mut files = Files::new();
         read(&stage.store, Path::new(""), &mut files).map_err(HarnessError::io("read", stage.store.clone()))?;
         let later = match self.seen.get(&files) {
@@ -77,19 +78,20 @@ impl Observer {
             None => {
                 let mut later = Vec::new();
                 for command in LATER {
-                    later.push(judged(&run(&Workload::words(command))?));
+                    later.push(run(&Workload::words(command))?);
                 }
                 self.seen.insert(files, later.clone());
                 later
             }
         };
-        Ok(Outcome { said: said.iter().map(judged).collect(), documents, later })
+        Ok(Outcome { said: said.iter().map(|said| judged(said, &stage.store)).collect(), documents, later })
     }
 }
 
-/// Of what a command said, what counts.
-fn judged(said: &Said) -> (Option<i32>, String) {
-    let mut lines: Vec<String> = said.output.lines().map(steady).collect();
+/// Of what a command said, what counts: wherever the store is, it is the same store.
+fn judged(said: &Said, store: &Path) -> (Option<i32>, String) {
+    let output = anywhere(&said.output, store);
+    let mut lines: Vec<String> = output.lines().map(steady).collect();
     lines.sort();
     (said.status, lines.join("\n"))
 }
@@ -98,6 +100,7 @@ fn documents(store: &Path) -> BTreeMap<String, String> {
     let mut documents = BTreeMap::new();
     for name in DOCUMENTS {
         let Ok(text) = fs::read_to_string(store.join(name)) else { continue };
+        let text = anywhere(&text, store);
         let shown = match serde_json::from_str::<Json>(&text) {
             Ok(mut document) => {
                 strip(&mut document);
@@ -158,6 +161,11 @@ fn strip(value: &mut Json) {
 fn steady(text: &str) -> String {
     let is_id = |word: &str| word.len() == ID_DIGITS && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     text.split(' ').map(|word| if is_id(word) { "*" } else { word }).collect::<Vec<_>>().join(" ")
+}
+
+/// `text` with `STORE` for the directory of the store, of which each lane has its own.
+fn anywhere(text: &str, store: &Path) -> String {
+    text.replace(&*store.to_string_lossy(), "STORE")
 }
 
 /// All orders of so many.

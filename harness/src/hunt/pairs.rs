@@ -1,12 +1,17 @@
 //! Generated workloads: every command against every other, and some triples, each with its share of the time.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::asked::commands_of;
 use super::catalogue::{Catalogue, From};
-use super::ground::{Ground, commands_of};
+use super::ground::Ground;
 use super::workload::Workload;
 use super::{HuntOptions, HuntReport, hunt_on};
 use crate::Harness;
@@ -44,13 +49,18 @@ pub struct Row {
 pub struct Plan {
     /// For each store: its commands, and the pairs and triples of them.
     stores: Vec<(From, Catalogue, Vec<Vec<usize>>)>,
+    /// The commands that the first program knows: it makes the stores.
+    known: BTreeSet<String>,
 }
 
 impl Plan {
     /// Lists the workloads for a program.
-    #[must_use]
-    pub fn new(options: &PairsOptions) -> Self {
-        let known: Vec<_> = options.hunt.programs.iter().map(|program| commands_of(program)).collect();
+    ///
+    /// # Errors
+    /// If it does not say which commands it knows, and does not end either.
+    pub fn new(harness: &Harness, options: &PairsOptions) -> Result<Self, HarnessError> {
+        let asked = options.hunt.programs.iter().map(|program| commands_of(harness, program));
+        let known: Vec<BTreeSet<String>> = asked.collect::<Result<_, _>>()?;
         // Whoever comes first or second may run any command.
         let common = known.iter().skip(1).fold(known.first().cloned().unwrap_or_default(), |common, known| {
             common.intersection(known).cloned().collect()
@@ -76,7 +86,8 @@ impl Plan {
             }
             (*from, catalogue, workloads)
         });
-        Self { stores: stores.collect() }
+        let stores = stores.collect();
+        Ok(Self { stores, known: known.into_iter().next().unwrap_or_default() })
     }
 
     /// How many workloads there are.
@@ -96,7 +107,8 @@ impl Plan {
         self.stores.iter().map(|(from, catalogue, _)| (*from, catalogue))
     }
 
-    /// Runs them, and hands each row to `each`, which says whether to go on. Returns how many were not reached.
+    /// Runs them, as many at once as there are lanes, and hands each row to `each`, in their order, which says whether to go
+    /// on. Returns how many were not reached.
     ///
     /// # Errors
     /// If a store to begin with cannot be made.
@@ -106,36 +118,83 @@ impl Plan {
         options: &PairsOptions,
         mut each: impl FnMut(Row) -> bool,
     ) -> Result<usize, HarnessError> {
-        let until = Instant::now() + options.time;
-        let mut left = self.len();
-        for (from, catalogue, workloads) in &self.stores {
-            let known = options.hunt.programs.first().map(|program| commands_of(program)).unwrap_or_default();
-            let start = from.start(&known);
-            let mut ground: Option<Ground> = None;
-            for workload in workloads {
-                let rest = until.saturating_duration_since(Instant::now());
-                if rest.is_zero() {
-                    return Ok(left);
-                }
-                let share = rest / u32::try_from(left).unwrap_or(u32::MAX).max(1);
-                left -= 1;
-                let time = share.max(SHARE_MIN).min(options.hunt.time);
-                let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
-                let commands = workload.iter().map(|at| catalogue.commands[*at].clone()).collect();
-                let workload = Workload { start: start.clone(), commands, ..Workload::default() };
-                let mut there = match ground.take() {
-                    Some(there) => there,
-                    None => Ground::new(harness, &options.hunt.programs, None, &start, options.hunt.limits)?,
-                };
-                let result = hunt_on(&mut there, &workload, &hunt, |_| true);
-                // After an error the session is not to be trusted.
-                ground = result.is_ok().then_some(there);
-                if !each(Row { from: *from, workload, result }) {
-                    return Ok(left);
+        let all: Vec<(From, Workload)> = self.workloads();
+        let queue = Queue { next: AtomicUsize::new(0), until: Instant::now() + options.time };
+        thread::scope(|scope| {
+            let (done, rows) = channel();
+            for _ in 0..options.hunt.lanes.max(1) {
+                let (all, queue, done) = (&all, &queue, done.clone());
+                scope.spawn(move || serve(harness, options, all, queue, &done));
+            }
+            drop(done);
+            let (mut waiting, mut shown) = (BTreeMap::new(), 0);
+            for (at, row) in rows {
+                waiting.insert(at, row?);
+                while let Some(row) = waiting.remove(&shown) {
+                    shown += 1;
+                    if !each(row) {
+                        queue.next.store(all.len(), Ordering::Relaxed);
+                        return Ok(all.len() - shown);
+                    }
                 }
             }
+            Ok(all.len() - shown)
+        })
+    }
+
+    /// All of them, in order.
+    fn workloads(&self) -> Vec<(From, Workload)> {
+        let of_store = |(from, catalogue, workloads): &(From, Catalogue, Vec<Vec<usize>>)| {
+            let workload = |workload: &Vec<usize>| {
+                let commands = workload.iter().map(|at| catalogue.commands[*at].clone()).collect();
+                (*from, Workload { start: from.start(&self.known), commands, ..Workload::default() })
+            };
+            workloads.iter().map(workload).collect::<Vec<_>>()
+        };
+        self.stores.iter().flat_map(of_store).collect()
+    }
+}
+
+/// What the lanes take their workloads from.
+struct Queue {
+    next: AtomicUsize,
+    until: Instant,
+}
+
+/// A lane: one workload after the other, until there are none left or the time is over. It keeps its ground for as long as
+/// the store to begin with is the same.
+fn serve(
+    harness: &Harness,
+    options: &PairsOptions,
+    all: &[(From, Workload)],
+    queue: &Queue,
+    done: &Sender<(usize, Result<Row, HarnessError>)>,
+) {
+    let mut ground: Option<(From, Ground)> = None;
+    loop {
+        let rest = queue.until.saturating_duration_since(Instant::now());
+        let at = queue.next.fetch_add(1, Ordering::Relaxed);
+        let Some((from, workload)) = all.get(at).filter(|_| !rest.is_zero()) else { return };
+        let lanes = u32::try_from(options.hunt.lanes).unwrap_or(1).max(1);
+        let share = rest * lanes / u32::try_from(all.len() - at).unwrap_or(u32::MAX).max(1);
+        let time = share.max(SHARE_MIN).min(options.hunt.time);
+        let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
+        let there = match ground.take().filter(|(of, _)| of == from) {
+            Some((_, there)) => Ok(there),
+            None => Ground::new(harness, &hunt.programs, None, &workload.start, hunt.limits),
+        };
+        let row = there.map(|there| {
+            let mut grounds = [there];
+            let result = hunt_on(&mut grounds, workload, &hunt, |_| true);
+            // After an error the session is not to be trusted.
+            let [there] = grounds;
+            ground = result.is_ok().then_some((*from, there));
+            Row { from: *from, workload: workload.clone(), result }
+        });
+        let failed = row.is_err();
+        if done.send((at, row)).is_err() || failed {
+            return;
         }
-        Ok(left)
     }
 }
 

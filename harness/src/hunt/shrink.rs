@@ -37,7 +37,7 @@ pub(super) fn simplest(
             left.drain(from..(from + size).min(left.len()));
             let mut strategy = Shorter { turns: left, at: 0, taken: 0, fault: fault(&best.steps), steps: 0 };
             let tried = ground.execute(workload, &mut strategy, limits)?;
-            match ground.judge(&tried, expected, &mut Vec::new())? {
+            match ground.judge(&tried, expected)?.0 {
                 Some(same)
                     if same.property == wrong.property && turns(&tried.steps).len() < turns(&best.steps).len() =>
                 {

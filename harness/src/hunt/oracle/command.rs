@@ -46,7 +46,9 @@ impl<'a> Words<'a> {
 
 fn nothing(_: &mut Store, _: &mut Memory, _: Kind, _: &str) {}
 
-pub(super) fn one(section: impl Fn(&mut Store, &mut Memory) -> section::Result + 'static) -> Vec<Section> {
+pub(super) fn one(
+    section: impl Fn(&mut Store, &mut Memory) -> section::Result + Send + Sync + 'static,
+) -> Vec<Section> {
     vec![Box::new(section)]
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Fails;
 pub(super) type Result = std::result::Result<(), Fails>;
 
 /// One section.
-pub(super) type Section = Box<dyn Fn(&mut Store, &mut Memory) -> Result>;
+pub(super) type Section = Box<dyn Fn(&mut Store, &mut Memory) -> Result + Send + Sync>;
 
 /// Finds something by id or name, in one of the three.
 pub(super) fn lookup(store: &Store, kind: Kind, what: &str) -> Option<String> {
@@ -72,7 +72,10 @@ macro_rules! field {
 }
 
 /// Three sections, layers, images, containers (`Lookup`, `Exists` of store.go): what is found first is remembered.
-pub(super) fn find(what: &str, then: impl Fn(&mut Store, &mut Memory, Kind, &str) + Clone + 'static) -> Vec<Section> {
+pub(super) fn find(
+    what: &str,
+    then: impl Fn(&mut Store, &mut Memory, Kind, &str) + Clone + Send + Sync + 'static,
+) -> Vec<Section> {
     let section = |kind: Kind| -> Section {
         let (what, then) = (what.to_owned(), then.clone());
         Box::new(move |store, memory| {
@@ -104,7 +107,7 @@ pub(super) fn again(mut sections: Vec<Section>) -> Vec<Section> {
 pub(super) fn find_one(
     kind: Kind,
     what: &str,
-    then: impl Fn(&mut Store, &mut Memory, &str) -> Result + 'static,
+    then: impl Fn(&mut Store, &mut Memory, &str) -> Result + Send + Sync + 'static,
 ) -> Section {
     let what = what.to_owned();
     Box::new(move |store, memory| {

@@ -8,15 +8,16 @@
 //! us, it begins anew, knowing more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{Progress, RETRIES, Strategy, chosen_before};
+use super::{Beginning, Progress, RETRIES, RunsAhead, Strategy, chosen_before};
 use crate::hunt::execution::{End, Execution};
 use crate::hunt::step::{Access, Resource, Step, Unit, clash};
 
 /// Where a choice was made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
-    enabled: Vec<Step>,
+    enabled: Arc<[Step]>,
     /// Who went before.
     last: Option<Unit>,
     /// How many preemptions there were before.
@@ -38,7 +39,7 @@ impl Node {
 }
 
 /// Tries every order with at most so many preemptions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounded {
     preemptions: u32,
     path: Vec<Node>,
@@ -136,7 +137,7 @@ impl Strategy for Bounded {
         let last = before.map(|node| node.chosen.unit);
         let preemptions = before.map_or(0, |node| node.with(node.chosen.unit));
         let chosen = enabled.iter().position(|step| Some(step.unit) == last).unwrap_or(0);
-        let (step, enabled) = (enabled[chosen].clone(), enabled.to_vec());
+        let (step, enabled) = (enabled[chosen].clone(), enabled.into());
         self.path.push(Node { enabled, last, preemptions, tried: BTreeSet::new(), chosen: step });
         Ok(Some(chosen))
     }
@@ -160,6 +161,24 @@ impl Strategy for Bounded {
         self.retries = 0;
         self.note(&execution.blocked);
         self.advance()
+    }
+}
+
+impl RunsAhead for Bounded {
+    fn beginning(&self) -> Beginning {
+        (0, self.path.iter().map(|node| node.chosen.unit).collect())
+    }
+
+    fn copy(&self) -> Box<dyn RunsAhead> {
+        Box::new(self.clone())
+    }
+
+    fn pass(&mut self) -> bool {
+        self.advance() && !self.path.is_empty()
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(self.progress)
     }
 }
 

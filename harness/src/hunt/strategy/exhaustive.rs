@@ -7,17 +7,18 @@
 //! be had before another unit had released it races with the request that the other was granted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::{RETRIES, Strategy, chosen_before};
+use super::{Beginning, RETRIES, RunsAhead, Strategy, chosen_before};
 use crate::hunt::execution::{End, Execution};
 use crate::hunt::step::{LockStep, Step, Unit};
 
 /// Where a choice was made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
-    enabled: Vec<Step>,
+    enabled: Arc<[Step]>,
     /// What was tried before, here or higher up, and does not depend on what came in between.
-    sleep: Vec<Step>,
+    sleep: Arc<[Step]>,
     /// What is to be tried from here.
     backtrack: BTreeSet<Unit>,
     /// What has been tried from here.
@@ -41,7 +42,7 @@ pub struct Progress {
 }
 
 /// Tries every order that makes a difference.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Exhaustive {
     path: Vec<Node>,
     depth: usize,
@@ -76,7 +77,7 @@ impl Exhaustive {
             if !node.done.iter().any(|step| step.unit == chosen.unit) {
                 node.done.push(chosen);
             }
-            let is_left = |unit: &Unit| !node.done.iter().chain(&node.sleep).any(|step| step.unit == *unit);
+            let is_left = |unit: &Unit| !node.done.iter().chain(node.sleep.iter()).any(|step| step.unit == *unit);
             let next = node.backtrack.iter().copied().find(is_left);
             let step = next.and_then(|unit| node.enabled.iter().find(|step| step.unit == unit).cloned());
             if let Some(step) = step {
@@ -124,7 +125,7 @@ impl Exhaustive {
         }
         let node = &mut self.path[first];
         let covered = |unit: &Unit| {
-            node.backtrack.contains(unit) || node.done.iter().chain(&node.sleep).any(|step| step.unit == *unit)
+            node.backtrack.contains(unit) || node.done.iter().chain(node.sleep.iter()).any(|step| step.unit == *unit)
         };
         if initials.iter().any(covered) {
             return;
@@ -225,7 +226,13 @@ impl Strategy for Exhaustive {
         let Some(chosen) = stays.or_else(|| enabled.iter().position(|step| !sleeps(step))) else { return Ok(None) };
         let step = enabled[chosen].clone();
         let backtrack = BTreeSet::from([step.unit]);
-        self.path.push(Node { enabled: enabled.to_vec(), sleep, backtrack, done: Vec::new(), chosen: step });
+        self.path.push(Node {
+            enabled: enabled.into(),
+            sleep: sleep.into(),
+            backtrack,
+            done: Vec::new(),
+            chosen: step,
+        });
         Ok(Some(chosen))
     }
 
@@ -254,6 +261,24 @@ impl Strategy for Exhaustive {
         }
         self.retries = 0;
         self.advance()
+    }
+}
+
+impl RunsAhead for Exhaustive {
+    fn beginning(&self) -> Beginning {
+        (0, self.path.iter().map(|node| node.chosen.unit).collect())
+    }
+
+    fn copy(&self) -> Box<dyn RunsAhead> {
+        Box::new(self.clone())
+    }
+
+    fn pass(&mut self) -> bool {
+        self.advance()
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(self.progress)
     }
 }
 

@@ -14,9 +14,12 @@ pub use pct::Pct;
 pub use random::Random;
 pub use recorded::Recorded;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use super::execution::Execution;
 use super::fault::Fault;
-use super::step::Step;
+use super::step::{Step, Unit};
 
 /// How often an execution that did not go as before is tried again.
 pub(super) const RETRIES: u32 = 5;
@@ -38,6 +41,33 @@ pub trait Strategy {
 
     /// Called after each execution. Returns whether there is another to try.
     fn learn(&mut self, execution: &Execution) -> bool;
+}
+
+/// Which execution is tried next: its number where each is drawn by itself, and whose steps it begins with where one leads to
+/// the next. Two that begin alike are one execution.
+pub(super) type Beginning = (u64, Vec<Unit>);
+
+/// A strategy of which another can run ahead.
+pub(super) trait RunsAhead: Strategy + Send {
+    /// Which execution is next.
+    fn beginning(&self) -> Beginning;
+
+    /// The same again, as it is between two executions.
+    fn copy(&self) -> Box<dyn RunsAhead>;
+
+    /// Goes on as if nothing came of the next execution. Returns whether there is another then, as far as can be told.
+    fn pass(&mut self) -> bool;
+
+    /// How far it is, if it comes to an end by itself.
+    fn progress(&self) -> Option<Progress>;
+}
+
+/// The generator of one execution, of all those that a seed gives.
+fn draws(seed: u64, execution: u64) -> StdRng {
+    // Successive seeds give streams that have nothing to do with each other (`SeedableRng::seed_from_u64`), and so do
+    // successive numbers of one.
+    let mut first = StdRng::seed_from_u64(seed);
+    StdRng::seed_from_u64(first.random::<u64>() ^ execution)
 }
 
 /// The index of the step that was chosen here before.

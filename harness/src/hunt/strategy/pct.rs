@@ -7,20 +7,23 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
-use super::Strategy;
+use super::{Beginning, Progress, RunsAhead, Strategy, draws};
 use crate::hunt::execution::Execution;
 use crate::hunt::step::{Step, Unit};
 
 /// Lets the unit with the highest priority go, and changes priorities at a few steps.
 #[derive(Debug)]
 pub struct Pct {
+    seed: u64,
+    /// Of the next execution, from 0.
+    number: u64,
     draws: StdRng,
     depth: u32,
-    /// The most steps that an execution has had.
-    length: usize,
+    /// How many steps the first execution had.
+    length: Option<usize>,
     at: usize,
     changes: Vec<usize>,
     /// Higher goes first. Those that are put down get ever lower ones.
@@ -32,17 +35,13 @@ impl Pct {
     /// For violations that need `depth` orderings, at least 1.
     #[must_use]
     pub fn new(seed: u64, depth: u32) -> Self {
-        let (draws, priorities) = (StdRng::seed_from_u64(seed), BTreeMap::new());
-        let mut new = Self { draws, depth, length: 1, at: 0, changes: Vec::new(), priorities, lowest: 0 };
-        new.begin();
-        new
+        Self::at(seed, 0, depth, None)
     }
 
-    fn begin(&mut self) {
-        let length = self.length;
-        self.changes = (1..self.depth).map(|_| self.draws.random_range(0..length)).collect();
-        self.priorities.clear();
-        (self.at, self.lowest) = (0, 0);
+    fn at(seed: u64, number: u64, depth: u32, length: Option<usize>) -> Self {
+        let mut draws = draws(seed, number);
+        let changes = (1..depth).map(|_| draws.random_range(0..length.unwrap_or(1).max(1))).collect();
+        Self { seed, number, draws, depth, length, at: 0, changes, priorities: BTreeMap::new(), lowest: 0 }
     }
 }
 
@@ -67,8 +66,30 @@ impl Strategy for Pct {
     }
 
     fn learn(&mut self, execution: &Execution) -> bool {
-        self.length = self.length.max(execution.steps.len());
-        self.begin();
+        let length = self.length.unwrap_or(execution.steps.len());
+        *self = Self::at(self.seed, self.number + 1, self.depth, Some(length));
         true
+    }
+}
+
+impl RunsAhead for Pct {
+    fn beginning(&self) -> Beginning {
+        (self.number, Vec::new())
+    }
+
+    fn copy(&self) -> Box<dyn RunsAhead> {
+        Box::new(Self::at(self.seed, self.number, self.depth, self.length))
+    }
+
+    fn pass(&mut self) -> bool {
+        // The first tells how long executions are.
+        if self.length.is_some() {
+            *self = Self::at(self.seed, self.number + 1, self.depth, self.length);
+        }
+        self.length.is_some()
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        None
     }
 }
