@@ -90,6 +90,29 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
     }
 }
 
+/// What is found, and how, does not depend on how many executions are run at once.
+#[test]
+fn lanes_find_what_one_finds() {
+    let thrice = ["exclusive a write x close a exclusive b close b"; 3];
+    for (commands, search) in [
+        (&thrice[..2], Search::Exhaustive),
+        (&thrice[..], Search::Bounded { preemptions: 1 }),
+        (&thrice[..2], Search::Pct { depth: 3 }),
+        (&thrice[..2], Search::Random),
+        (&ABBA[..], Search::Exhaustive),
+        (&ABBA[..], Search::Random),
+    ] {
+        let workload = workload(&["write a write b write x"], commands);
+        let [one, three] = [1, 3].map(|lanes| {
+            let options = HuntOptions { lanes, ..options(&locker(), search, 30) };
+            let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
+            let schedule = report.violation.map(|violation| violation.recording.schedule);
+            (report.ended, report.executions, report.steps, report.progress, report.outcomes, schedule)
+        });
+        assert_eq!(one, three, "{search:?}: {commands:?}");
+    }
+}
+
 /// A lock that nobody ever releases is waited for by a process for ever.
 #[test]
 fn one_who_waits_for_ever_is_told_of() {

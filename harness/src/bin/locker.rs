@@ -2,7 +2,8 @@
 //!
 //! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `status
-//! FILE TIMES`: asks for its status so often. `write FILE`: makes it. `await FILE`: waits until it is there. `beside A,B,…`:
+//! FILE TIMES`: asks for its status so often. `write FILE`, `directory DIRECTORY`: makes it. `rename
+//! FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`:
 //! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. As a store it is given
 //! a directory with `--graph`, to work in, and is asked for its `layers` and the like, of which it has none, and to create
 //! and delete one, which it says that it has.
@@ -35,6 +36,11 @@ fn main() {
                 }
             }
             "write" => drop(file(&argument())),
+            "directory" => std::fs::create_dir_all(argument()).expect("a directory"),
+            "rename" => {
+                let (from, to) = (argument(), argument());
+                std::fs::rename(from, to).expect("a file");
+            }
             "await" => {
                 let name = argument();
                 while !Path::new(&name).exists() {

@@ -1,0 +1,100 @@
+//! Each oracle of a hunt on a small store that is broken so that this oracle sees it, and no other does before.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::harness;
+use lockproof_harness::hunt::baseline::Baseline;
+use lockproof_harness::hunt::execution::Limits;
+use lockproof_harness::hunt::workload::Workload;
+use lockproof_harness::hunt::{Ended, HuntOptions, Search, hunt, replay};
+
+const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
+
+/// Two marks that each command turns: the first sets it, the second takes it back; of two at once, both set it. `turn` leaves a
+/// directory that is no layer's for as long, and after `images` the list of layers fails for as long.
+const MARKS: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    --graph) mkdir -p "$2/vfs/dir"; cd "$2" || exit 1; shift;;
+    --run|--storage-driver) shift;;
+    turn) if [ -e set ]; then rm set; rmdir vfs/dir/lost; else mkdir -p vfs/dir/lost; : > set; fi; exit 0;;
+    images) if [ -e hidden ]; then rm hidden; else : > hidden; fi; exit 0;;
+    layers) [ ! -e hidden ]; exit;;
+    *) exit 0;;
+  esac
+  shift
+done
+"#;
+
+/// Hunts until something is wrong, which must be of this property, and is shown each time that it is run again.
+fn finds(program: &Path, start: &[&str], commands: &[&str], property: &str) -> String {
+    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
+    let workload = Workload { start: words(start), commands: words(commands), ..Workload::default() };
+    let time = Duration::from_secs(600);
+    let options = HuntOptions {
+        programs: vec![program.into()],
+        driver: None,
+        releases: vec!["broken".into()],
+        baseline: Baseline::default(),
+        search: Search::Exhaustive,
+        seed: 1,
+        lanes: 2,
+        executions: 1000,
+        time,
+        limits: LIMITS,
+        simplify: Duration::ZERO,
+    };
+    let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
+    assert_eq!(report.ended, Ended::Violated, "{report:?}");
+    let violation = report.violation.unwrap();
+    assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
+    let again = replay(&harness(), &[program.into()], None, &violation.recording, 3, LIMITS).unwrap();
+    assert!(again.found.iter().all(|wrong| wrong.as_ref() == Some(&violation.wrong)), "{again:?}");
+    violation.wrong.detail
+}
+
+fn marks(folder: &Path) -> PathBuf {
+    let path = folder.join("store");
+    fs::write(&path, MARKS).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn locker() -> PathBuf {
+    env!("CARGO_BIN_EXE_lockproof-locker").into()
+}
+
+#[test]
+fn what_no_order_of_the_commands_leaves_half_made_is_not_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let detail = finds(&marks(folder.path()), &[], &["turn", "turn"], "whole");
+    assert_eq!(detail, "directory lost has no layer; no order of the commands leaves it so");
+}
+
+/// The model of the store has nothing against what is there: only a command that comes later fails.
+#[test]
+fn a_later_command_that_fails_after_no_order_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let detail = finds(&marks(folder.path()), &[], &["images", "images"], "later");
+    assert!(detail.contains("later, `layers` ends with 1"), "{detail}");
+}
+
+const DIRECTORY: [&str; 2] = ["directory vfs-layers write vfs-layers/new", "write vfs-layers/layers.lock"];
+
+#[test]
+fn a_document_that_is_replaced_without_its_lock_is_told_of() {
+    let commands = ["rename vfs-layers/new vfs-layers/layers.json", "layers"];
+    let detail = finds(&locker(), &DIRECTORY, &commands, "exclusive");
+    assert_eq!(detail, "A replaces layers.json without its exclusive lock");
+}
+
+#[test]
+fn a_document_that_is_replaced_and_not_stamped_is_told_of() {
+    let replace = "exclusive vfs-layers/layers.lock rename vfs-layers/new vfs-layers/layers.json";
+    finds(&locker(), &DIRECTORY, &[replace, "layers"], "stamped");
+}
