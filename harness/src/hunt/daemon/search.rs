@@ -109,7 +109,7 @@ pub fn search(
             report.executions += 1;
             report.steps += execution.steps.len() as u64;
             report.cut += u64::from(matches!(execution.end, End::Limit(_)));
-            let (after, wrong) = (began.elapsed(), ground.judge(&execution, &expected, &mut Vec::new())?);
+            let (after, wrong) = (began.elapsed(), ground.judge(&execution, &expected)?.0);
             let mut new = None;
             if let Some(wrong) = wrong {
                 let known = options.baseline.find(&wrong, &workload.operations(), &options.releases);
@@ -216,7 +216,7 @@ fn try_without(
     let expected = ground.expected(&fewer)?;
     let mut strategy = Shorter::of(&steps);
     let tried = ground.execute(&fewer, &mut strategy, options.limits)?;
-    let shown = ground.judge(&tried, &expected, &mut Vec::new())?;
+    let shown = ground.judge(&tried, &expected)?.0;
     Ok(shown.filter(|same| same.property == wrong.property).map(|same| (fewer, tried, same)))
 }
 

@@ -62,12 +62,14 @@ pub(super) trait RunsAhead: Strategy + Send {
     fn progress(&self) -> Option<Progress>;
 }
 
-/// The generator of one execution, of all those that a seed gives.
+/// The generator of one execution, of all those that a seed gives: the first has the seed's own, each other one that is
+/// seeded by it and the number.
 fn draws(seed: u64, execution: u64) -> StdRng {
-    // Successive seeds give streams that have nothing to do with each other (`SeedableRng::seed_from_u64`), and so do
-    // successive numbers of one.
     let mut first = StdRng::seed_from_u64(seed);
-    StdRng::seed_from_u64(first.random::<u64>() ^ execution)
+    match execution {
+        0 => first,
+        number => StdRng::seed_from_u64(first.random::<u64>() ^ number),
+    }
 }
 
 /// The index of the step that was chosen here before.
