@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::draw::{Drawn, draw};
-use super::script::OPEN;
+use super::script::{Call, OPEN};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::hunt::execution::{End, Execution, Limits};
@@ -28,6 +28,9 @@ const EXECUTIONS: u32 = 6;
 
 /// Of [`Pct`].
 const DEPTH: u32 = 3;
+
+/// The call that gives a `diff` back.
+const CLOSE: &str = "close-diff";
 
 /// How many steps a command is thought to have, to draw the one at which it is killed.
 const STEPS: usize = 120;
@@ -257,14 +260,16 @@ fn parts(workload: &Workload, coarse: bool) -> Vec<Part> {
     for (daemon, script) in workload.daemons.iter().enumerate() {
         let opens = script.before.iter().take_while(|call| call.call == OPEN).count();
         if !coarse {
-            parts.extend((opens..script.before.len()).map(|place| Part::Call(daemon, 0, place)));
+            let may_go = |place: &usize| script.before[*place].call != CLOSE;
+            parts.extend((opens..script.before.len()).filter(may_go).map(|place| Part::Call(daemon, 0, place)));
         }
         for (goroutine, (_, calls)) in (1..).zip(&script.goroutines) {
             // A goroutine without calls is none.
             if coarse || calls.len() == 1 {
                 parts.push(Part::Goroutine(daemon, goroutine));
             } else {
-                parts.extend((0..calls.len()).map(|place| Part::Call(daemon, goroutine, place)));
+                let may_go = |place: &usize| calls[*place].call != CLOSE;
+                parts.extend((0..calls.len()).filter(may_go).map(|place| Part::Call(daemon, goroutine, place)));
             }
         }
     }
@@ -298,15 +303,20 @@ fn without(workload: &Workload, execution: &Execution, part: &Part) -> (Workload
         }
         Part::Call(daemon, process, place) => {
             let script = &mut fewer.daemons[daemon];
-            match process.checked_sub(1) {
-                None => drop(script.before.remove(place)),
-                Some(goroutine) => drop(script.goroutines[goroutine].1.remove(place)),
-            }
+            let calls = match process.checked_sub(1) {
+                None => &mut script.before,
+                Some(goroutine) => &mut script.goroutines[goroutine].1,
+            };
+            let gone = calls.remove(place);
+            // A diff that nobody closes keeps writers waiting, and one that is not open cannot be closed: both go or none.
+            let closes = |call: &Call| call.call == CLOSE && (&call.store, &call.args) == (&gone.store, &gone.args);
+            let close = calls.iter().skip(place).position(closes).filter(|_| gone.call == "diff").map(|at| at + place);
+            close.map(|at| calls.remove(at));
             let mut told = 0;
             let is_kept = |step: &&Step| {
                 let is_its = step.unit == unit(daemon, process);
                 told += usize::from(is_its && step.what.starts_with("calls "));
-                !is_its || told != place + 1
+                !is_its || told != place + 1 && close.is_none_or(|close| told != close + 2)
             };
             execution.steps.iter().filter(is_kept).cloned().collect()
         }
