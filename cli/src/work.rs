@@ -27,7 +27,7 @@ pub(crate) fn through(
     Ok(all)
 }
 
-fn workers(items: usize, jobs_max: Option<u16>) -> usize {
+pub(crate) fn workers(items: usize, jobs_max: Option<u16>) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     jobs_max.map_or(cores, usize::from).min(items)
 }

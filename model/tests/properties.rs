@@ -9,10 +9,11 @@ use lockproof_model::mutation::Mutation;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::System;
+use lockproof_model::verdict::Verdict;
 use lockproof_model::witness;
 
 use common::small::{speaks, tinies};
-use common::{exists, forever, layer, names, once, protocol, put, set_names, system, tiny};
+use common::{exists, forever, layer, names, once, process, protocol, put, set_names, system, tiny};
 
 /// A system of single threads that make these calls once.
 fn of(entry: Entry, scripts: &[&[Call]]) -> System {
@@ -421,6 +422,18 @@ fn ordered() {
             ("in one order", tiny(&["X:a X:b U:b U:a", "X:a X:b U:a U:b"]), "proved | 27"),
         ],
     );
+}
+
+/// What a process keeps counts as memory, not only the numbers of its states: two threads of a store have thousands, of 10 KiB
+/// each.
+#[test]
+fn what_processes_keep_counts_as_memory() {
+    let mut reader = process("v1_24", vec![once(&[names("base")]), once(&[names("base")])]);
+    reader.before = vec![Call::Open];
+    let system = system(&[layer("base", &["foo"], "")], vec![reader]);
+    let options = Options { memory_max: 16 << 20, ..Options::default() };
+    let report = check(&system, &[Property::NoPanic], &options, &|| false).unwrap();
+    assert_eq!(report.findings[0].verdict, Verdict::Cut("the memory was up after 4354 states".into()));
 }
 
 #[test]

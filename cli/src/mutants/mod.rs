@@ -59,7 +59,8 @@ impl Tried {
 pub(crate) fn run(args: &MutantsArgs, output: &Output) -> Result<bool, CliError> {
     let protocol = select::protocol(&args.protocol)?;
     let scenarios = select::scenarios(&args.scenario)?;
-    let options = Options { states_max: args.states_max, ..Options::default() };
+    let memory_max = Options::default().memory_max / work::workers(usize::MAX, args.jobs) as u64;
+    let options = Options { states_max: args.states_max, memory_max, ..Options::default() };
     let grounds = grounds(&scenarios, protocol, args, &options)?;
     let reached: BTreeSet<&Mutation> = grounds.iter().flat_map(Ground::mutants).collect();
     let is_asked_for = |mutation: &Mutation| {

@@ -114,7 +114,8 @@ impl<'s, 'o> Search<'s, 'o> {
 
 impl Search<'_, '_> {
     fn bytes(&self) -> u64 {
-        self.store.bytes() + self.parents.bytes() + self.graph.as_ref().map_or(0, Graph::bytes)
+        let parts = self.moves.locals.bytes() + self.moves.shareds.bytes();
+        parts + self.store.bytes() + self.parents.bytes() + self.graph.as_ref().map_or(0, Graph::bytes)
     }
 
     /// Visits every state. What stopped it, if something did.
