@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
@@ -27,6 +25,7 @@ use crate::hunt_daemon::{self, Driver};
 use crate::hunt_pairs;
 use crate::output::{self, Output};
 use crate::units;
+use crate::work;
 
 /// Where `scripts/fetch-releases.sh` puts releases.
 const RELEASES: &str = "target/releases";
@@ -118,7 +117,7 @@ pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> Hun
 /// How many executions are run at once.
 fn lanes(args: &HuntArgs) -> usize {
     let given = args.lanes.and_then(|lanes| usize::try_from(lanes).ok());
-    given.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get))
+    given.unwrap_or_else(work::cores)
 }
 
 /// What is known: what a file says; else, of generated workloads, what we know.

@@ -1,11 +1,10 @@
 //! `hunt --daemon`: processes of the Go library among the participants.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
@@ -20,6 +19,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{self, Store, supervised};
+use crate::hunt_pairs::numbered;
 use crate::output::{self, Output};
 use crate::units;
 
@@ -74,7 +74,7 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         // What was found is there, whatever becomes of us.
         if let Some(shown) = shown {
             number += 1;
-            let path = record(&args.record, number);
+            let path = numbered(&args.record, number);
             let written = fs::write(&path, shown.violation.recording.write());
             failed = written.err().map(|source| CliError::Create { path: path.display().to_string(), source });
         }
@@ -92,20 +92,6 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         Format::Json => json(args, store, &report),
     })?;
     Ok(report.shown.is_empty())
-}
-
-/// Where the violation of this number, from 1, is written: `lockproof-hunt.json`, `lockproof-hunt-2.json`.
-fn record(named: &Path, number: usize) -> PathBuf {
-    if number == 1 {
-        return named.to_path_buf();
-    }
-    let mut name = OsString::from(named.file_stem().unwrap_or_default());
-    name.push(format!("-{number}"));
-    if let Some(extension) = named.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    named.with_file_name(name)
 }
 
 fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output) -> String {
@@ -130,7 +116,7 @@ fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output)
             units::time(*after)
         );
         output.wrap(&mut text, "  ", &when);
-        let _ = writeln!(text, "  again: {}\n", hunt::again(args, &record(&args.record, at + 1)));
+        let _ = writeln!(text, "  again: {}\n", hunt::again(args, &numbered(&args.record, at + 1)));
     }
     let (mark, name) = if report.shown.is_empty() { ("·", "sampled") } else { ("✗", "violated") };
     let _ = writeln!(text, "{mark} {name}  random calls of a daemon, a command beside it  ({})", store.name);
@@ -185,7 +171,7 @@ fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
         property: shown.violation.wrong.property,
         detail: &shown.violation.wrong.detail,
         workload: &shown.violation.recording.workload,
-        recording: record(&args.record, at + 1).display().to_string(),
+        recording: numbered(&args.record, at + 1).display().to_string(),
         seed: shown.seed,
         executions: shown.executions,
         seconds: shown.after.as_secs_f64(),
@@ -204,16 +190,4 @@ fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
         known: &report.known,
         shown: shown.collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_violation_has_a_file_of_its_own() {
-        assert_eq!(record(Path::new("a/found.json"), 1), Path::new("a/found.json"));
-        assert_eq!(record(Path::new("a/found.json"), 2), Path::new("a/found-2.json"));
-        assert_eq!(record(Path::new("found"), 3), Path::new("found-3"));
-    }
 }

@@ -28,8 +28,12 @@ pub(crate) fn through(
 }
 
 pub(crate) fn workers(items: usize, jobs_max: Option<u16>) -> usize {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    jobs_max.map_or(cores, usize::from).min(items)
+    jobs_max.map_or_else(cores, usize::from).min(items)
+}
+
+/// How many processors there are for us.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Does the same with each of `items`, `jobs_max` at a time or one for each core, and returns what came of it in their

@@ -8,15 +8,11 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{command, driver, harness};
-use lockproof_harness::hunt::baseline::Baseline;
+use common::{LIMITS, command, commands_at_once, driver, harness, hunting};
 use lockproof_harness::hunt::daemon::search::search;
-use lockproof_harness::hunt::execution::Limits;
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
-
-const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
 
 /// How often what was found is shown again.
 const TIMES: u32 = 5;
@@ -27,31 +23,16 @@ fn programs() -> Option<(PathBuf, &'static Path)> {
 }
 
 fn workload(start: &[&str], commands: &[&str], daemon: &str) -> Workload {
-    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
-    Workload { start: words(start), commands: words(commands), daemons: vec![daemon.parse().unwrap()] }
+    Workload { daemons: vec![daemon.parse().unwrap()], ..commands_at_once(start, commands) }
 }
 
-fn options(command: PathBuf, driver: &Path, executions: u64) -> HuntOptions {
-    // Executions are what bounds it: a busy machine is slow.
-    let time = Duration::from_secs(600);
-    HuntOptions {
-        programs: vec![command],
-        driver: Some(driver.into()),
-        releases: vec!["1.43.0".into()],
-        baseline: Baseline::default(),
-        search: Search::Random,
-        seed: 1,
-        lanes: 1,
-        executions,
-        time,
-        limits: LIMITS,
-        simplify: time,
-    }
+fn options(command: &Path, driver: &Path, executions: u64) -> HuntOptions {
+    HuntOptions { driver: Some(driver.into()), search: Search::Random, executions, ..hunting(command, "1.43.0") }
 }
 
 fn hunted(workload: &Workload, executions: u64) -> Option<HuntReport> {
     let (command, driver) = programs()?;
-    let options = HuntOptions { simplify: Duration::ZERO, ..options(command, driver, executions) };
+    let options = HuntOptions { simplify: Duration::ZERO, ..options(&command, driver, executions) };
     Some(hunt(&harness(), workload, &options, |_| true).unwrap())
 }
 
@@ -112,7 +93,7 @@ fn what_is_not_modelled_is_said() {
 #[test]
 fn what_random_calls_show_is_made_simpler() {
     let Some((command, driver)) = programs() else { return };
-    let options = HuntOptions { seed: 28, ..options(command, driver, 1) };
+    let options = HuntOptions { seed: 28, ..options(&command, driver, 1) };
     let report = search(&harness(), &options, |_, _| true).unwrap();
     assert_eq!((report.workloads, report.executions, report.cut), (1, 1, 0));
     let [shown] = &report.shown[..] else { panic!("{report:?}") };

@@ -5,24 +5,15 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::harness;
-use lockproof_harness::hunt::baseline::Baseline;
-use lockproof_harness::hunt::execution::Limits;
+use common::{LIMITS, commands_at_once as workload, harness, hunting};
 use lockproof_harness::hunt::fault::Fault;
 use lockproof_harness::hunt::faults::{FaultOptions, FaultReport, faults};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
 
-const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
-
 fn locker() -> PathBuf {
     env!("CARGO_BIN_EXE_lockproof-locker").into()
-}
-
-fn workload(start: &[&str], commands: &[&str]) -> Workload {
-    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
-    Workload { start: words(start), commands: words(commands), ..Workload::default() }
 }
 
 fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
@@ -30,23 +21,7 @@ fn hunted(program: &Path, workload: &Workload, search: Search) -> HuntReport {
 }
 
 fn options(program: &Path, search: Search, executions: u64) -> HuntOptions {
-    let (programs, releases) = (vec![program.into()], vec![program.display().to_string()]);
-    // Executions are what bounds it: a busy machine is slow.
-    let time = Duration::from_secs(600);
-    let baseline = Baseline::default();
-    HuntOptions {
-        programs,
-        driver: None,
-        releases,
-        baseline,
-        search,
-        seed: 1,
-        lanes: 1,
-        executions,
-        time,
-        limits: LIMITS,
-        simplify: time,
-    }
+    HuntOptions { search, executions, ..hunting(program, &program.display().to_string()) }
 }
 
 const SECTIONS: [&str; 2] = ["exclusive a write x close a", "exclusive a write x close a"];

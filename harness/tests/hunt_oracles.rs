@@ -7,13 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::harness;
-use lockproof_harness::hunt::baseline::Baseline;
-use lockproof_harness::hunt::execution::Limits;
-use lockproof_harness::hunt::workload::Workload;
-use lockproof_harness::hunt::{Ended, HuntOptions, Search, hunt, replay};
-
-const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
+use common::{LIMITS, commands_at_once, harness, hunting};
+use lockproof_harness::hunt::{Ended, HuntOptions, hunt, replay};
 
 /// Two marks that each command turns: the first sets it, the second takes it back; of two at once, both set it. `turn` leaves a
 /// directory that is no layer's for as long, and after `images` the list of layers fails for as long.
@@ -33,22 +28,8 @@ done
 
 /// Hunts until something is wrong, which must be of this property, and is shown each time that it is run again.
 fn finds(program: &Path, start: &[&str], commands: &[&str], property: &str) -> String {
-    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
-    let workload = Workload { start: words(start), commands: words(commands), ..Workload::default() };
-    let time = Duration::from_secs(600);
-    let options = HuntOptions {
-        programs: vec![program.into()],
-        driver: None,
-        releases: vec!["broken".into()],
-        baseline: Baseline::default(),
-        search: Search::Exhaustive,
-        seed: 1,
-        lanes: 2,
-        executions: 1000,
-        time,
-        limits: LIMITS,
-        simplify: Duration::ZERO,
-    };
+    let workload = commands_at_once(start, commands);
+    let options = HuntOptions { lanes: 2, simplify: Duration::ZERO, ..hunting(program, "broken") };
     let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
     assert_eq!(report.ended, Ended::Violated, "{report:?}");
     let violation = report.violation.unwrap();

@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+use lockproof_model::call::LockMethod;
+
 use crate::error::Refused;
 use crate::scenario::Scenario;
 
@@ -54,9 +56,6 @@ const OF_LOCK_FILES: &[(&str, &str)] = templates![
 
 /// The lock files of the other scenarios.
 const LOCK_FILES: &[&str] = &["a", "b", "turn", "dir/a", "link/a"];
-
-/// The methods of a lock file that are called on them.
-const METHODS: &[&str] = &["get-lockfile", "lock", "rlock", "recursive-lock", "unlock", "touch", "modified", "locked"];
 
 /// Those that are about some variants alone.
 const FEW: &[(&str, &str)] = templates!["in-new-store", "beside-open"];
@@ -140,7 +139,7 @@ pub fn families() -> Result<&'static [Relative], &'static Refused> {
                 family,
                 &variant,
                 text.replace("VARIANT", &variant).replace("FILE", file).replace("SECOND", second),
-                METHODS.to_vec(),
+                LockMethod::ALL.map(LockMethod::name).to_vec(),
             )
         };
         let pairs = TEMPLATES.iter().chain(FEW).flat_map(|one| VARIANTS.iter().map(move |variant| (one, variant)));

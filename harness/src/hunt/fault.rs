@@ -6,6 +6,7 @@ use std::str::FromStr;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
+use super::step::Step;
 use crate::supervise::event::{Action, LockKind};
 
 /// What happens in place of a step.
@@ -43,6 +44,42 @@ impl Fault {
     /// The faults of a call, but for the crash, by name.
     pub fn names() -> impl Iterator<Item = &'static str> {
         ERRORS.iter().map(|(name, _)| *name).chain([SHORT_WRITE])
+    }
+}
+
+/// A fault at one of the steps of a participant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strike {
+    participant: usize,
+    /// How many steps it takes before, from now on.
+    left: usize,
+    fault: Fault,
+}
+
+impl Strike {
+    /// After `before` steps of `participant`.
+    pub(super) fn new(participant: usize, before: usize, fault: Fault) -> Self {
+        Self { participant, left: before, fault }
+    }
+
+    /// The first fault of an execution, at the same step of the same participant.
+    pub(super) fn first_of(steps: &[Step]) -> Option<Self> {
+        let (at, step) = steps.iter().enumerate().find(|(_, step)| step.fault.is_some())?;
+        let participant = step.unit.participant;
+        let before = steps[..at].iter().filter(|step| step.unit.participant == participant).count();
+        Some(Self::new(participant, before, step.fault?))
+    }
+
+    /// Takes a step that was chosen: what happens in its place, if it is the one.
+    pub(super) fn at(strike: &mut Option<Self>, step: &Step) -> Option<Fault> {
+        let this = strike.as_mut().filter(|strike| strike.participant == step.unit.participant)?;
+        match this.left.checked_sub(1) {
+            Some(left) => {
+                this.left = left;
+                None
+            }
+            None => strike.take().map(|strike| strike.fault),
+        }
     }
 }
 

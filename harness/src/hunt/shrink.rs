@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::execution::{Execution, Limits};
-use super::fault::Fault;
+use super::fault::{Fault, Strike};
 use super::ground::{Expected, Ground};
 use super::recording::Recording;
 use super::step::{Step, Unit};
@@ -35,7 +35,7 @@ pub(super) fn simplest(
             }
             let mut left = turns(&best.steps);
             left.drain(from..(from + size).min(left.len()));
-            let mut strategy = Shorter { turns: left, at: 0, taken: 0, fault: fault(&best.steps), steps: 0 };
+            let mut strategy = Shorter { turns: left, at: 0, taken: 0, strike: Strike::first_of(&best.steps) };
             let tried = ground.execute(workload, &mut strategy, limits)?;
             match ground.judge(&tried, expected)?.0 {
                 Some(same)
@@ -64,28 +64,18 @@ fn turns(steps: &[Step]) -> Vec<(Unit, usize)> {
     turns
 }
 
-/// The first fault: who has it, at which of its steps, and what it is.
-fn fault(steps: &[Step]) -> Option<(usize, usize, Fault)> {
-    let (at, step) = steps.iter().enumerate().find(|(_, step)| step.fault.is_some())?;
-    let participant = step.unit.participant;
-    let before = steps[..at].iter().filter(|step| step.unit.participant == participant).count();
-    Some((participant, before, step.fault?))
-}
-
 /// Gives turns, as far as they are possible; after them, whoever went last goes on. Whoever had a fault has it again.
 pub(super) struct Shorter {
     turns: Vec<(Unit, usize)>,
     at: usize,
     taken: usize,
-    fault: Option<(usize, usize, Fault)>,
-    /// How many steps the one with the fault has taken.
-    steps: usize,
+    strike: Option<Strike>,
 }
 
 impl Shorter {
     /// In the order of these steps.
     pub(super) fn of(steps: &[Step]) -> Self {
-        Self { turns: turns(steps), at: 0, taken: 0, fault: fault(steps), steps: 0 }
+        Self { turns: turns(steps), at: 0, taken: 0, strike: Strike::first_of(steps) }
     }
 }
 
@@ -106,12 +96,7 @@ impl Strategy for Shorter {
     }
 
     fn fault(&mut self, step: &Step) -> Option<Fault> {
-        let (participant, at, fault) = self.fault?;
-        if step.unit.participant != participant {
-            return None;
-        }
-        self.steps += 1;
-        (self.steps == at + 1).then_some(fault)
+        Strike::at(&mut self.strike, step)
     }
 
     fn learn(&mut self, _: &Execution) -> bool {

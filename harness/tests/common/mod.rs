@@ -3,8 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use lockproof_harness::Harness;
+use lockproof_harness::hunt::baseline::Baseline;
+use lockproof_harness::hunt::execution::Limits;
+use lockproof_harness::hunt::workload::Workload;
+use lockproof_harness::hunt::{HuntOptions, Search};
 use lockproof_harness::library::{BuildError, Source, build};
 use lockproof_model::call::Call;
 use lockproof_model::machine::Machine;
@@ -21,6 +26,34 @@ pub(crate) const LAYERS_LOCK: &str = "root/vfs-layers/layers.lock";
 /// Processes are the worker program of this crate.
 pub(crate) fn harness() -> Harness {
     Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"))
+}
+
+/// What bounds an execution of a hunt.
+pub(crate) const LIMITS: Limits = Limits { steps: 10_000, time: Duration::from_secs(60) };
+
+/// A hunt of every order, in one lane, of `program`, which is called `release`.
+pub(crate) fn hunting(program: &Path, release: &str) -> HuntOptions {
+    // Executions are what bounds it: a busy machine is slow.
+    let time = Duration::from_secs(600);
+    HuntOptions {
+        programs: vec![program.into()],
+        driver: None,
+        releases: vec![release.into()],
+        baseline: Baseline::default(),
+        search: Search::Exhaustive,
+        seed: 1,
+        lanes: 1,
+        executions: 1000,
+        time,
+        limits: LIMITS,
+        simplify: time,
+    }
+}
+
+/// Commands that are run one after the other first, and commands that are run at once.
+pub(crate) fn commands_at_once(start: &[&str], commands: &[&str]) -> Workload {
+    let words = |commands: &[&str]| commands.iter().map(|command| Workload::words(command)).collect();
+    Workload { start: words(start), commands: words(commands), ..Workload::default() }
 }
 
 pub(crate) fn exists(id: &str) -> Call {

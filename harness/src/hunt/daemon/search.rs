@@ -15,7 +15,7 @@ use super::script::{Call, OPEN};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::hunt::execution::{End, Execution, Limits};
-use crate::hunt::fault::Fault;
+use crate::hunt::fault::{Fault, Strike};
 use crate::hunt::ground::Ground;
 use crate::hunt::shrink::{Shorter, simplest};
 use crate::hunt::step::{Step, Unit};
@@ -100,8 +100,8 @@ pub fn search(
             let drawn = draws.random();
             let inner: Box<dyn Strategy> =
                 if number % 2 == 0 { Box::new(Random::new(drawn)) } else { Box::new(Pct::new(drawn, DEPTH)) };
-            let killed = killed.map(|participant| (participant, draws.random_range(0..STEPS)));
-            let mut strategy = Killing { inner, killed, steps: 0 };
+            let kill = |participant| Strike::new(participant, draws.random_range(0..STEPS), Fault::Crash);
+            let mut strategy = Killing { inner, strike: killed.map(kill) };
             let left = options.time.saturating_sub(began.elapsed());
             let limits = Limits { time: options.limits.time.min(left), ..options.limits };
             let execution = ground.execute(&workload, &mut strategy, limits)?;
@@ -327,8 +327,7 @@ fn without(workload: &Workload, execution: &Execution, part: &Part) -> (Workload
 /// Kills a participant at one of its steps.
 struct Killing {
     inner: Box<dyn Strategy>,
-    killed: Option<(usize, usize)>,
-    steps: usize,
+    strike: Option<Strike>,
 }
 
 impl Strategy for Killing {
@@ -337,12 +336,7 @@ impl Strategy for Killing {
     }
 
     fn fault(&mut self, step: &Step) -> Option<Fault> {
-        let (participant, at) = self.killed?;
-        if step.unit.participant != participant {
-            return None;
-        }
-        self.steps += 1;
-        (self.steps == at + 1).then_some(Fault::Crash)
+        Strike::at(&mut self.strike, step)
     }
 
     fn learn(&mut self, execution: &Execution) -> bool {
