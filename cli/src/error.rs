@@ -92,6 +92,12 @@ pub(crate) enum CliError {
     /// The driver for the real library could not be built.
     #[error("failed to build the driver for the real library")]
     Driver(#[source] Box<BuildError>),
+    /// The real library is needed, and not there, or not whole.
+    #[error("the real library cannot be run: {problem}")]
+    Library {
+        /// Why.
+        problem: String,
+    },
     /// What a daemon is to be told makes no sense.
     #[error("--daemon: {problem}")]
     #[diagnostic(help("open a; 1: a put-layer x; 2: a images: goroutine 1 makes a layer, goroutine 2 lists images"))]
@@ -176,6 +182,7 @@ impl CliError {
             | CliError::CorpusOpen(_)
             | CliError::NoStore
             | CliError::Driver(_)
+            | CliError::Library { .. }
             | CliError::Daemon { .. }
             | CliError::Scenario(_)
             | CliError::SameName { .. }

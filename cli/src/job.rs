@@ -8,12 +8,13 @@ use lockproof_model::protocol::Entry;
 use lockproof_model::step::ModelError;
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::Verdict;
+use lockproof_reports::row::LIBRARY;
 use lockproof_reports::{Refusal, Row};
 use lockproof_scenarios::{Scenario, remark};
 
 use crate::engine::{Engine, Engines, Judged, Said};
 use crate::error::CliError;
-use crate::{real, rerun};
+use crate::{library, real, rerun};
 
 /// A scenario under a protocol.
 pub(crate) struct Job<'s> {
@@ -65,7 +66,7 @@ impl Job<'_> {
                 let judged = match said {
                     Said::Judged(judged) => *judged,
                     Said::Refused(property, why) => {
-                        outcome.refused.push(self.refusal(*engine, property, why));
+                        outcome.refused.push(self.refusal(engine.name(), property, why));
                         continue;
                     }
                 };
@@ -77,16 +78,21 @@ impl Job<'_> {
                     None => Vec::new(),
                 };
                 let run = row.schedule.clone().map(|schedule| (row.property, schedule));
-                let real = match run.filter(|run| with_processes && !replayed.contains(run)) {
-                    Some(run) => {
-                        replayed.push(run);
-                        real::confirm(&system, &judged.finding, &row)
+                let mut again = Vec::new();
+                if let Some(run) = run.filter(|run| with_processes && !replayed.contains(run)) {
+                    replayed.push(run);
+                    again.extend(real::confirm(&system, &judged.finding, &row));
+                    match library::confirm(self.scenario, self.protocol, &system, &judged.finding, &row)? {
+                        Some(library::Said::Row(row)) => again.push(*row),
+                        Some(library::Said::Refused(why)) => {
+                            outcome.refused.push(self.refusal(LIBRARY, judged.finding.property, why));
+                        }
+                        None => {}
                     }
-                    None => None,
-                };
+                }
                 let trace = judged.finding.trace;
                 outcome.checked.push(Checked { row, trace, pending, processes: names.clone(), missed_max });
-                outcome.checked.extend(real.map(Checked::again));
+                outcome.checked.extend(again.into_iter().map(Checked::again));
             }
         }
         // In the order of the scenario's file.
@@ -120,12 +126,12 @@ impl Job<'_> {
         }
     }
 
-    fn refusal(&self, engine: Engine, property: Property, why: String) -> Refusal {
+    fn refusal(&self, engine: &str, property: Property, why: String) -> Refusal {
         Refusal {
             scenario: self.scenario.name.clone(),
             protocol: self.protocol.name.to_owned(),
             property,
-            engine: engine.name().to_owned(),
+            engine: engine.to_owned(),
             why,
         }
     }

@@ -18,6 +18,7 @@ mod hunt_daemon;
 mod hunt_pairs;
 mod interrupt;
 mod job;
+mod library;
 mod list;
 mod mutants;
 mod output;

@@ -34,8 +34,20 @@ pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option
         // The other verdicts are worth having all the same.
         Err(error) => (Verdict::Cut("the processes did not come to the end".into()), error.to_string()),
     };
-    Some(Row {
-        engine: PROCESSES.into(),
+    Some(again(PROCESSES, finding, model, verdict, detail, started.elapsed().as_secs_f64()))
+}
+
+/// The row of what was done again, by `engine`.
+pub(crate) fn again(
+    engine: &str,
+    finding: &Finding,
+    model: &Row,
+    verdict: Verdict,
+    detail: String,
+    seconds: f64,
+) -> Row {
+    Row {
+        engine: engine.into(),
         found_by: Some(model.engine.clone()),
         expected: Some(finding.verdict.name().to_owned()),
         as_expected: verdict == finding.verdict,
@@ -46,10 +58,10 @@ pub(crate) fn confirm(system: &System, finding: &Finding, model: &Row) -> Option
         seed: None,
         missed_max: None,
         own_schedule: None,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds,
         detail,
         ..model.clone()
-    })
+    }
 }
 
 /// Replays a schedule on real processes.

@@ -5,12 +5,13 @@ use lockproof_reports::columns::{Detail, columns};
 use crate::args::ReplayArgs;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::{real, rerun, select};
+use crate::{library, real, rerun, select};
 
 /// Whether model and reality agree.
 pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<bool, CliError> {
     let scenario = select::scenario(&args.scenario)?;
-    let system = scenario.system(select::protocol(&args.protocol)?);
+    let protocol = select::protocol(&args.protocol)?;
+    let system = scenario.system(protocol);
     let processes: Vec<String> = system.processes.iter().map(|process| process.name.clone()).collect();
     let model = rerun::run(&system, &args.schedule, &scenario.properties)
         .map_err(|error| CliError::Schedule(Box::new(error)))?;
@@ -26,5 +27,9 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<bool, CliError> 
     }
     let report = real::replay(&system, &args.schedule, args.rounds)?;
     output.print(&format!("\n{}", real::describe(&report, &system, &scenario.properties, output)))?;
-    Ok(report.parted.is_none())
+    let Some((text, agrees)) = library::replay(&scenario, protocol, &system, &model.trace, output)? else {
+        return Ok(report.parted.is_none());
+    };
+    output.print(&format!("\n{text}"))?;
+    Ok(report.parted.is_none() && agrees)
 }

@@ -8,7 +8,7 @@ use lockproof_model::property::Property;
 use lockproof_model::protocol::record_store::layer_of_container;
 use lockproof_model::protocol::{Entry, Layer, Record};
 use lockproof_model::system::{Repeat, Thread};
-use lockproof_scenarios::{Kind, Scenario};
+use lockproof_scenarios::{Kind, Program, Scenario};
 use proptest::prelude::RngExt as _;
 use proptest::test_runner::TestRng;
 
@@ -212,6 +212,7 @@ impl Random<'_> {
         }
         Kind {
             name: format!("p{number}"),
+            program: Program::Reference,
             count,
             runs: self.repeat(),
             protocol: if number > 1 && self.percent(20) { Some(self.one_of(self.protocols)) } else { None },
@@ -239,7 +240,8 @@ impl Random<'_> {
         let threads = (0..threads).map(|_| thread()).collect();
         let protocol = if number > 1 && self.percent(20) { Some(self.one_of(self.protocols)) } else { None };
         let (name, runs) = (format!("p{number}"), self.repeat());
-        Kind { name, count, runs, protocol, may_crash: false, before: Vec::new(), threads, additional: 0 }
+        let (before, program) = (Vec::new(), Program::Reference);
+        Kind { name, program, count, runs, protocol, may_crash: false, before, threads, additional: 0 }
     }
 
     fn phrase(&mut self) -> Vec<Call> {

@@ -115,17 +115,17 @@ var calls = map[string]call{
 		}
 		return layer.ID, nil
 	}},
-	// create-image ID LAYER [NAME…]
-	"create-image": {2, func(s storage.Store, a []string) (interface{}, error) {
-		image, err := s.CreateImage(a[0], from(a, 2), a[1], "", &storage.ImageOptions{})
+	// create-image ID [LAYER [NAME…]]
+	"create-image": {1, func(s storage.Store, a []string) (interface{}, error) {
+		image, err := s.CreateImage(a[0], from(a, 2), at(a, 1), "", &storage.ImageOptions{})
 		if err != nil {
 			return nil, err
 		}
 		return image.ID, nil
 	}},
-	// create-container ID IMAGE [NAME…]
-	"create-container": {2, func(s storage.Store, a []string) (interface{}, error) {
-		container, err := s.CreateContainer(a[0], from(a, 2), a[1], "", "", &storage.ContainerOptions{})
+	// create-container ID [IMAGE [NAME…]]
+	"create-container": {1, func(s storage.Store, a []string) (interface{}, error) {
+		container, err := s.CreateContainer(a[0], from(a, 2), at(a, 1), "", "", &storage.ContainerOptions{})
 		if err != nil {
 			return nil, err
 		}
@@ -201,6 +201,11 @@ func (d *driver) make(r request) (interface{}, error) {
 	case "close-diff":
 		d.mu.Lock()
 		open := d.diffs[key]
+		if len(open) == 0 {
+			// One that was opened before the goroutines went is anybody's.
+			key = r.Store + " main " + at(r.Args, 0)
+			open = d.diffs[key]
+		}
 		if len(open) == 0 {
 			d.mu.Unlock()
 			return nil, fmt.Errorf("goroutine %q has no diff of %q open", r.Goroutine, at(r.Args, 0))

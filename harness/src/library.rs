@@ -1,5 +1,18 @@
 //! The real library in a long-lived process: a small Go program of ours (`harness/go-driver`) that holds stores open and
 //! makes the calls that it is told. It shows what one-shot commands cannot: caches that live on, and goroutines.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | [`enact`] | a run of the model, by the library |
+//! | `marks`, `guide` | what it has to come to, and how it is led there |
+//! | `told` | the calls of a scenario, as the library is told them |
+//! | [`release`] | which release is installed |
+
+pub mod enact;
+mod guide;
+mod marks;
+pub mod release;
+mod told;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::Harness;
+pub use enact::Enacted;
 
 /// The driver's text.
 const MAIN: &str = include_str!("../go-driver/main.go");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lockproof_model::property::Property;
 use lockproof_model::verdict::Verdict;
 
-use crate::row::{self, PROCESSES, Refusal, Row, Verdicts};
+use crate::row::{self, Refusal, Row, Verdicts, judges};
 
 /// A property of a scenario under a protocol, and what each engine says of it.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// The engines' answers: their verdicts but those that leave it open.
     pub fn answers(&self) -> impl Iterator<Item = &'a Row> {
-        self.rows.iter().copied().filter(|row| row.engine != PROCESSES && row.verdict.is_decided())
+        self.rows.iter().copied().filter(|row| judges(&row.engine) && row.verdict.is_decided())
     }
 
     /// Whether two engines or more have an answer.
@@ -98,8 +98,8 @@ pub struct Tally {
 #[must_use]
 pub fn engines(verdicts: &Verdicts) -> Vec<&str> {
     let mut engines = row::distinct(&verdicts.rows, |row| &row.engine);
-    engines.retain(|engine| *engine != PROCESSES);
-    for refusal in &verdicts.refused {
+    engines.retain(|engine| judges(engine));
+    for refusal in verdicts.refused.iter().filter(|refusal| judges(&refusal.engine)) {
         if !engines.contains(&&*refusal.engine) {
             engines.push(&refusal.engine);
         }

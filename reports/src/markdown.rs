@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::agreement;
 use crate::notes::REFUSED;
-use crate::row::{self, PROCESSES, Row, Verdicts};
+use crate::row::{self, AGAIN, Row, Verdicts};
 use crate::side_by_side;
 use crate::summary;
 use crate::table::symbol;
@@ -79,9 +79,7 @@ fn by_protocol(out: &mut String, rows: &[Row]) {
 fn by_engine(out: &mut String, verdicts: &Verdicts) {
     let questions = agreement::questions(verdicts);
     let mut engines = agreement::engines(verdicts);
-    if verdicts.rows.iter().any(|row| row.engine == PROCESSES) {
-        engines.push(PROCESSES);
-    }
+    engines.extend(AGAIN.iter().filter(|again| verdicts.rows.iter().any(|row| row.engine == **again)));
     out.push_str("\n| scenario | property | protocol |");
     for engine in &engines {
         let _ = write!(out, " {} |", escape(engine));

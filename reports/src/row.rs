@@ -7,6 +7,17 @@ use lockproof_model::verdict::{Extent, Finding, Verdict};
 /// What real processes are called among the engines. They judge nothing of their own: they do again what one has found.
 pub const PROCESSES: &str = "processes";
 
+/// What the real library is called among them. It does again, too.
+pub const LIBRARY: &str = "library";
+
+/// Whether an engine judges by itself, and does not only do again what another has found.
+pub(crate) fn judges(engine: &str) -> bool {
+    !AGAIN.contains(&engine)
+}
+
+/// Who does again what an engine has found, in the order in which they are shown.
+pub(crate) const AGAIN: [&str; 2] = [PROCESSES, LIBRARY];
+
 /// What a check came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdicts {

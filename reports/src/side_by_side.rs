@@ -7,7 +7,7 @@ use lockproof_model::property::Property;
 
 use crate::agreement::{self, Question, Tally};
 use crate::notes::REFUSED;
-use crate::row::{PROCESSES, Row, Verdicts};
+use crate::row::{AGAIN, Row, Verdicts, judges};
 use crate::style::{Style, Tone};
 use crate::table::{GAP, cell, symbol, tone};
 use crate::text::{cells, clean, compact, counted, duration, pad, shorten, wrap};
@@ -36,9 +36,7 @@ struct Column {
 pub(crate) fn draw(out: &mut String, verdicts: &Verdicts, style: Style) {
     let questions = agreement::questions(verdicts);
     let mut engines = agreement::engines(verdicts);
-    if verdicts.rows.iter().any(|row| row.engine == PROCESSES) {
-        engines.push(PROCESSES);
-    }
+    engines.extend(AGAIN.iter().filter(|again| verdicts.rows.iter().any(|row| row.engine == **again)));
     let columns = |telling: Telling| -> Vec<Column> {
         engines.iter().map(|engine| Column::of(engine, &questions, telling)).collect()
     };
@@ -102,7 +100,7 @@ fn said(question: &Question<'_>, engine: &str, telling: Telling) -> Vec<(String,
         let text = match telling {
             Telling::Symbols if row.as_expected => symbol(&row.verdict).to_owned(),
             Telling::Symbols => format!("{} !!", symbol(&row.verdict)),
-            Telling::Figures if row.engine != PROCESSES => with_figure(row),
+            Telling::Figures if judges(&row.engine) => with_figure(row),
             Telling::Figures | Telling::Words => cell(row),
         };
         let told = (text, tone(row));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lockproof_model::verdict::Verdict;
 
-use crate::row::{PROCESSES, Row};
+use crate::row::{Row, judges};
 use crate::text::{counted, duration, grouped};
 
 /// How many verdicts are as expected, and how many are not.
@@ -70,7 +70,7 @@ pub(crate) fn searches<'a>(rows: impl Iterator<Item = &'a Row>) -> impl Iterator
     rows.filter(move |row| {
         let search = (&row.scenario, &row.protocol, &row.engine, row.states, row.schedules, row.seconds.to_bits());
         // Real processes are run for each property anew.
-        row.engine == PROCESSES || seen.insert(search)
+        !judges(&row.engine) || seen.insert(search)
     })
 }
 

@@ -35,6 +35,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "layers-copied-after-unlock",
     "new-store-removes-a-pull",
     "nested-rlock-pending-writer",
+    "nested-rlock-after-a-shutdown",
     "call-during-a-diff",
     "call-during-a-diff-after-a-shutdown",
     "diff-and-a-starting-process",

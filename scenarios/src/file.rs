@@ -14,12 +14,13 @@ use crate::decode::{Item, Mistakes, Placed, Table};
 use crate::discussion::{REMARKS, remark};
 use crate::error::{Found, Refused};
 use crate::expect;
-use crate::scenario::{Kind, Scenario};
+use crate::scenario::{Kind, Program, Scenario};
 use crate::{store, usage};
 
 const FILE_KEYS: [&str; 11] =
     ["name", "title", "cites", "about", "properties", "protocols", "crashes", "store", "alias", "process", "expect"];
-const PROCESS_KEYS: [&str; 8] = ["name", "count", "runs", "protocol", "additional", "crash", "before", "thread"];
+const PROCESS_KEYS: [&str; 9] =
+    ["name", "kind", "count", "runs", "protocol", "additional", "crash", "before", "thread"];
 /// More kills than this are not asked for by any scenario, and each multiplies the states.
 const CRASHES_MAX: u32 = 8;
 
@@ -211,6 +212,16 @@ impl Reader<'_> {
             total += draft.kind.count as usize;
             drafts.push(draft);
         }
+        let is_real = |draft: &&Draft| draft.kind.program == Program::RealLibrary;
+        if let Some(other) =
+            drafts.iter().find(|draft| !is_real(draft)).filter(|_| drafts.iter().any(|one| is_real(&one)))
+        {
+            let message = format!("`{}` is a reference process beside one of the real library", other.kind.name);
+            let help =
+                "write `kind = \"real-library\"` for each process, or for none: the two are not led by one schedule"
+                    .to_owned();
+            self.mistakes.add(&other.span, message, "this one", help);
+        }
         if total > PROCESSES_MAX {
             let message = format!("{total} processes are more than {PROCESSES_MAX}");
             self.mistakes.add(&item.span(), message, "counted with their `count`", None);
@@ -224,6 +235,14 @@ impl Reader<'_> {
         let processes_max = u32::try_from(PROCESSES_MAX).unwrap_or(u32::MAX);
         let count = table.optional("count").and_then(|item| item.count(1..processes_max + 1, mistakes));
         let runs = table.optional("runs").and_then(|item| item.times(mistakes));
+        let program = table.optional("kind").and_then(|item| item.text(mistakes));
+        let program = program.map(|name| {
+            let found = Program::ALL.into_iter().find(|program| program.name() == name.value);
+            if found.is_none() {
+                mistakes.unknown(&name.span, "kind of process", name.value, Program::ALL.map(Program::name));
+            }
+            found.unwrap_or_default()
+        });
         let may_crash = table.optional("crash").and_then(|item| item.flag(mistakes));
         let additional =
             table.optional("additional").and_then(|item| item.count(0..u32::from(ADDITIONAL_MAX) + 1, mistakes));
@@ -250,6 +269,7 @@ impl Reader<'_> {
         let before = before.unwrap_or_else(|| open().into_iter().collect());
         let kind = Kind {
             name: name.map_or_else(|| format!("P{number}"), |name| name.value.to_owned()),
+            program: program.unwrap_or_default(),
             count: count.map_or(1, |count| count.value),
             runs: repeats(runs),
             protocol,

@@ -30,7 +30,7 @@ pub use error::{Mistake, Refused, ScenarioError};
 pub use families::{Relative, families};
 pub use near::nearest;
 pub use races::{RACES, Race, race};
-pub use scenario::{Expectation, Kind, Scenario};
+pub use scenario::{Expectation, Kind, Program, Scenario};
 pub use store::Additional;
 
 use std::path::Path;

@@ -50,11 +50,37 @@ pub struct Scenario {
     pub text: String,
 }
 
+/// What stands for a process where a run is done again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    /// A reference process, which runs the protocol itself.
+    #[default]
+    Reference,
+    /// A process of the real library too, of the release that is installed, if its protocol is checked.
+    RealLibrary,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Program; 2] = [Program::Reference, Program::RealLibrary];
+
+    /// The name, as scenarios write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Reference => "reference",
+            Program::RealLibrary => "real-library",
+        }
+    }
+}
+
 /// Processes that are alike.
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// Their name; followed by a number where there are several.
     pub name: String,
+    /// What stands for them where a run is done again.
+    pub program: Program,
     /// How many there are.
     pub count: u32,
     /// How often each is started anew.
@@ -116,6 +142,12 @@ impl Scenario {
         }
         let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
         System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }
+    }
+
+    /// Whether its processes are those of the real library, too: all are, or none.
+    #[must_use]
+    pub fn is_of_library(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.program == Program::RealLibrary)
     }
 
     /// The text of a file that holds it: [`parse`](crate::parse) makes the same scenario of it, but for the comments and

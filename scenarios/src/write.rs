@@ -9,7 +9,7 @@ use lockproof_model::protocol::{Layer, Record};
 use lockproof_model::system::{Repeat, Thread};
 
 use crate::calls;
-use crate::scenario::{Expectation, Kind, Scenario};
+use crate::scenario::{Expectation, Kind, Program, Scenario};
 use crate::store::Additional;
 
 pub(crate) fn scenario(scenario: &Scenario) -> String {
@@ -134,8 +134,11 @@ fn mount((layer, count): &(String, u32)) -> String {
 }
 
 fn kind(text: &mut String, kind: &Kind) {
-    let Kind { name, count, runs, protocol, may_crash, additional, before, threads } = kind;
+    let Kind { name, program, count, runs, protocol, may_crash, additional, before, threads } = kind;
     line(text, "\n[[process]]\nname", &quoted(name));
+    if *program != Program::Reference {
+        line(text, "kind", &quoted(program.name()));
+    }
     if *count != 1 {
         line(text, "count", &count.to_string());
     }

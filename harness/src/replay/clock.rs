@@ -16,22 +16,22 @@ use crate::error::HarnessError;
 
 /// The coarse clock of a run.
 #[derive(Debug)]
-pub(super) struct Ticks {
+pub(crate) struct Ticks {
     /// When it ticked last, in nanoseconds since the epoch.
     last: u64,
     /// How often a file's time was set.
-    pub(super) set: usize,
+    pub(crate) set: usize,
 }
 
 impl Ticks {
     /// Starts with the present tick.
-    pub(super) fn now() -> Result<Self, HarnessError> {
+    pub(crate) fn now() -> Result<Self, HarnessError> {
         Ok(Self { last: coarse_ns()?, set: 0 })
     }
 
     /// Waits for a tick that is later than every time that was read until now. The next one need not be: a tick that is
     /// handled late has the time at which it was due.
-    pub(super) fn tick(&mut self) -> Result<(), HarnessError> {
+    pub(crate) fn tick(&mut self) -> Result<(), HarnessError> {
         let before = self.last.max(clock_ns(ClockId::CLOCK_REALTIME)?);
         while coarse_ns()? <= before {
             std::thread::sleep(Duration::from_micros(500));
@@ -41,7 +41,7 @@ impl Ticks {
     }
 
     /// Sets the time of a file to that of the last tick.
-    pub(super) fn stamp(&mut self, path: &Path) -> Result<(), HarnessError> {
+    pub(crate) fn stamp(&mut self, path: &Path) -> Result<(), HarnessError> {
         self.set += 1;
         let modified = UNIX_EPOCH + Duration::from_nanos(self.last);
         File::open(path)

@@ -10,7 +10,7 @@
 //! [`world::locks`](lockproof_model::world::locks), applied to the locks that are really held. At the very end, on
 //! request, the waiters really wait, and the kernel says what it thinks of it ([`KernelAccount`]).
 
-mod clock;
+pub(crate) mod clock;
 mod ending;
 mod lockstep;
 mod party;

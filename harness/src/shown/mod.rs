@@ -4,7 +4,9 @@
 //! they were read from disk after each replacement, replies as the calls returned them, locks as the kernel lists them.
 
 mod holds;
+mod library;
 mod readers;
+mod seen;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +17,17 @@ use lockproof_model::op::{Mode, Note, Op, Outcome, Path};
 use lockproof_model::property::Property;
 use lockproof_model::protocol::{Layers, Records};
 use lockproof_model::schedule::Step;
-use lockproof_model::state::Shared;
 use lockproof_model::trace::Effect;
 use lockproof_model::value::{Datum, Value};
 
 use crate::replay::{CallMade, ReplayReport, Taken};
 use holds::Holds;
+use seen::{Happened, Seen};
+
+const STALE_NOT: &str = "every answer was true at some moment of its call";
+const ERROR_NOT: &str = "no call returned an error";
+const CRASH_NOT: &str = "the kill did no harm that shows";
+const DEADLOCK_NOT: &str = "nobody waits without end";
 
 /// What real processes showed of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +66,11 @@ impl ReplayReport {
             return Shown::NotSeen(format!("model and reality part at step {}, in the {}", parted.number, parted.what));
         }
         match property {
-            Property::Fresh => Shown::of(self.stale_answer(), "every answer was true at some moment of its call"),
+            Property::Fresh => Shown::of(self.seen().stale_answer(), STALE_NOT),
             Property::NoLostUpdate => Shown::of(self.lost_update(), "every writer knew what it replaced"),
             Property::Exclusive => Shown::of(self.unlocked(true), "every access was under its lock"),
             Property::MutualExclusion => Shown::of(self.unlocked(false), "whoever was inside a lock file had it"),
-            Property::NoDeadlock => Shown::of(self.deadlock(), "nobody waits without end"),
+            Property::NoDeadlock => Shown::of(self.deadlock(), DEADLOCK_NOT),
             Property::NoStarvationWeak | Property::NoStarvationStrong => {
                 Shown::of(self.starvation(), "nobody waited through every round while others were granted the lock")
             }
@@ -73,8 +80,8 @@ impl ReplayReport {
                 let first = self.panics.first();
                 Shown::of(first.map(|(step, message)| format!("step {step}: panic: {message}")), "nobody panicked")
             }
-            Property::NoError => Shown::of(self.error(), "no call returned an error"),
-            Property::CrashSafe => Shown::of(self.crash_damage(), "the kill did no harm that shows"),
+            Property::NoError => Shown::of(self.seen().error(), ERROR_NOT),
+            Property::CrashSafe => Shown::of(self.crash_damage(), CRASH_NOT),
             Property::ReadOnly => Shown::of(
                 self.written_read_only().or_else(|| self.opened_to_write()),
                 "no store replaced a document that was opened read-only",
@@ -87,17 +94,22 @@ impl ReplayReport {
         }
     }
 
-    /// What answers are judged by: as it was at the start, and after each step that replaced a part of it.
-    fn contents_over_time(&self) -> Vec<(usize, Shared)> {
-        let mut shared = Shared { documents: self.initial.clone(), ..Shared::default() };
-        let mut over_time = vec![(0, shared.clone())];
+    /// What answers and documents show, in order.
+    fn seen(&self) -> Seen<'_> {
+        let mut happened = Vec::new();
         for taken in &self.steps {
-            if let Some((inode, value)) = self.replaced(taken) {
-                shared.documents.insert(inode, value.clone());
-                over_time.push((taken.number, shared.clone()));
+            let mut add = |what| happened.push((taken.number, taken.pid, what));
+            if let Step::Kill { process } = taken.real.step {
+                add(Happened::Killed { process });
+            }
+            if let Some((document, value)) = self.replaced(taken) {
+                add(Happened::Replaced { document, value, call: taken.real.call.as_ref() });
+            }
+            if let (Some(call), Some(reply)) = (&taken.real.call, &taken.real.ends) {
+                add(Happened::Returned { call, reply });
             }
         }
-        over_time
+        Seen { initial: &self.initial, calls: &self.calls, happened }
     }
 
     /// The document that answers are judged by that a step replaced, and what it holds now.
@@ -105,27 +117,6 @@ impl ReplayReport {
         let (Some(Op::Rename { document, .. }), Some(value)) = (&taken.real.op, &taken.became) else { return None };
         let inode = self.system.inode(&document.path);
         monitor::is_contents(&inode).then_some((inode, value))
-    }
-
-    fn stale_answer(&self) -> Option<String> {
-        let over_time = self.contents_over_time();
-        self.calls.iter().find_map(|made| {
-            let (ended, reply) = made.ended.as_ref().filter(|_| made.call.is_query())?;
-            // What was there when it began, and everything that came until it ended.
-            let first = over_time.iter().rposition(|(step, _)| *step < made.begun).unwrap_or(0);
-            let meanwhile = over_time[first..].iter().take_while(|(step, _)| step <= ended);
-            let answers = meanwhile.flat_map(|(_, shared)| monitor::answers(&made.call, shared)).collect();
-            let (_, text) = monitor::judge_answer(&made.call, reply, &answers)?;
-            Some(format!("pid {}, steps {} to {ended}: {text}", made.pid, made.begun))
-        })
-    }
-
-    fn error(&self) -> Option<String> {
-        self.calls.iter().find_map(|made| {
-            let (ended, Err(fail)) = made.ended.as_ref()? else { return None };
-            let (_, text) = monitor::failed(&made.call, fail);
-            Some(format!("pid {}, step {ended}: {text}", made.pid))
-        })
     }
 
     fn lost_update(&self) -> Option<String> {
@@ -313,29 +304,8 @@ impl ReplayReport {
 
     /// What is wrong after a kill: something acknowledged is gone, something half-made is seen, or nobody goes on.
     fn crash_damage(&self) -> Option<String> {
-        let mut shared = self.contents_over_time().swap_remove(0).1;
-        monitor::acknowledge_all(&mut shared);
-        for taken in &self.steps {
-            if let Step::Kill { process } = taken.real.step {
-                let begun = self.calls.iter().filter(|made| made.process == process && made.pid == taken.pid);
-                let under_way = begun.filter(|made| made.ended.is_none() && made.begun < taken.number);
-                monitor::killed(under_way.map(|made| made.call.clone()), &mut shared);
-            }
-            let mut wrong = None;
-            if let Some((inode, value)) = self.replaced(taken) {
-                let replaced = shared.documents.insert(inode.clone(), value.clone()).unwrap_or_default();
-                let call = taken.real.call.as_ref();
-                wrong = call.and_then(|call| monitor::contents_replaced(call, &inode, &replaced, &mut shared));
-            }
-            if let (Some(call), Some(reply)) = (&taken.real.call, &taken.real.ends) {
-                wrong = wrong.or(monitor::call_ends(call, reply, &mut shared));
-            }
-            if let Some((_, text)) = wrong {
-                return Some(format!("pid {}, step {}: {text}", taken.pid, taken.number));
-            }
-        }
         let killed = self.steps.iter().any(|taken| matches!(taken.real.step, Step::Kill { .. }));
-        if killed { self.deadlock() } else { None }
+        self.seen().crash_damage().or_else(|| self.deadlock().filter(|_| killed))
     }
 
     /// The pairs of locks that were really taken, the second while the same thread held the first: with the step at

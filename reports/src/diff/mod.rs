@@ -10,7 +10,7 @@ mod page;
 use lockproof_model::property::Property;
 use lockproof_model::verdict::Verdict;
 
-use crate::row::{PROCESSES, Row, Verdicts};
+use crate::row::{Row, Verdicts, judges};
 
 pub use json::report as json;
 pub use markdown::report as markdown;
@@ -79,7 +79,7 @@ pub(crate) struct Sorted<'a> {
 impl Diff {
     pub(crate) fn sorted(&self) -> Sorted<'_> {
         let mut sorted = Sorted::default();
-        let rows = || self.verdicts.rows.iter().filter(|row| row.engine != PROCESSES);
+        let rows = || self.verdicts.rows.iter().filter(|row| judges(&row.engine));
         let same = |row: &Row, other: &Row| (&row.scenario, row.property) == (&other.scenario, other.property);
         for row in rows().filter(|row| row.protocol == self.before) {
             let Some(after) = rows().find(|other| other.protocol == self.after && same(row, other)) else {

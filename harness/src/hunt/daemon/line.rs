@@ -209,7 +209,7 @@ fn thread_of(pid: u32, inner: u32) -> Option<u32> {
 }
 
 /// What a call returned, as lines in alphabetical order: a list's items, or the value.
-pub(in crate::hunt) fn lines(value: &Json) -> Vec<String> {
+pub(crate) fn lines(value: &Json) -> Vec<String> {
     let word = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut lines: Vec<String> = match value {
         Json::Null => Vec::new(),

@@ -20,8 +20,8 @@ pub(crate) const OPEN: &str = "open";
 const CALLS: [(&str, usize); 23] = [
     ("close-diff", 1),
     ("containers", 0),
-    ("create-container", 2),
-    ("create-image", 2),
+    ("create-container", 1),
+    ("create-image", 1),
     ("create-layer", 1),
     ("delete-container", 1),
     ("delete-image", 1),

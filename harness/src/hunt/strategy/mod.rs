@@ -22,7 +22,7 @@ use super::fault::Fault;
 use super::step::{Step, Unit};
 
 /// How often an execution that did not go as before is tried again.
-pub(super) const RETRIES: u32 = 5;
+pub(crate) const RETRIES: u32 = 5;
 
 /// Decides who goes next, when every process waits for us or for somebody else.
 pub trait Strategy {
