@@ -10,7 +10,6 @@ use lockproof_harness::guardian::RunDirectory;
 use lockproof_harness::library::release::{installed, protocol_of};
 use lockproof_harness::library::{BuildError, Enacted, PACKAGES, Source, build};
 use lockproof_harness::{Harness, HarnessError};
-use lockproof_model::monitor::show_reply;
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::System;
@@ -22,7 +21,7 @@ use lockproof_scenarios::Scenario;
 
 use crate::error::CliError;
 use crate::output::Output;
-use crate::real::again;
+use crate::real::{again, call_made};
 
 /// The protocol of the release that Debian 12 has: what is missing is told where it would have been done again.
 const USUAL: &str = "v1_43";
@@ -178,13 +177,7 @@ fn describe(enacted: &Enacted, library: &Installed, scenario: &Scenario, output:
         let _ = writeln!(text, "  {again} times it went otherwise, and was run again");
     }
     for made in &enacted.calls {
-        let name = system.processes.get(usize::from(made.process)).map_or("?", |process| process.name.as_str());
-        let returned = match &made.ended {
-            Some((_, Err(fail))) => format!("failed: {fail}"),
-            Some((_, reply)) => format!("returned {}", show_reply(reply)),
-            None => "did not return".into(),
-        };
-        output.wrap(&mut text, "  ", &format!("{name} (pid {}): `{}` {returned}", made.pid, made.call));
+        output.wrap(&mut text, "  ", &call_made(system, made));
     }
     for property in &scenario.properties {
         match enacted.shows(*property) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use lockproof_harness::Harness;
-use lockproof_harness::replay::{ReplayOptions, ReplayReport};
+use lockproof_harness::replay::{CallMade, ReplayOptions, ReplayReport};
 use lockproof_model::property::Property;
 use lockproof_model::system::System;
 use lockproof_model::value::Value;
@@ -87,15 +87,7 @@ pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Pro
             let _ = writeln!(text, "  the model: {}\n  reality:   {}", parted.model, parted.real);
         }
     }
-    for (line, times) in in_a_row(report.calls.iter().map(|made| {
-        let returned = match &made.ended {
-            Some((_, Ok(Value::Nil))) => "returned".to_owned(),
-            Some((_, Ok(value))) => format!("returned {}", lockproof_model::monitor::show(value)),
-            Some((_, Err(fail))) => format!("failed: {fail}"),
-            None => "did not return".into(),
-        };
-        format!("{} (pid {}): `{}` {returned}", name(made.process), made.pid, made.call)
-    })) {
+    for (line, times) in in_a_row(report.calls.iter().map(|made| call_made(system, made))) {
         let times = if times > 1 { format!(", {times} times in a row") } else { String::new() };
         output.wrap(&mut text, "  ", &format!("{line}{times}"));
     }
@@ -128,6 +120,18 @@ pub(crate) fn describe(report: &ReplayReport, system: &System, properties: &[Pro
         }
     }
     text
+}
+
+/// A call of a real process, and what it returned.
+pub(crate) fn call_made(system: &System, made: &CallMade) -> String {
+    let returned = match &made.ended {
+        Some((_, Ok(Value::Nil))) => "returned".to_owned(),
+        Some((_, Ok(value))) => format!("returned {}", lockproof_model::monitor::show(value)),
+        Some((_, Err(fail))) => format!("failed: {fail}"),
+        None => "did not return".into(),
+    };
+    let name = system.processes.get(usize::from(made.process)).map_or("?", |process| process.name.as_str());
+    format!("{name} (pid {}): `{}` {returned}", made.pid, made.call)
 }
 
 /// Lines, each with how often it comes in a row.

@@ -1,5 +1,5 @@
 //! A run of the model, by the real library: its processes stand under the supervisor, and are led along the model's marks
-//! ([`marks`](super::marks)).
+//! (`marks`).
 //!
 //! The store to begin with is laid out as for reference processes, with a directory of the driver for each layer. Where the
 //! library does something else than the model, on a file that both know, the two part, and that is said. Which of two

@@ -172,3 +172,98 @@ pub(super) fn replaced(what: &str) -> Option<&str> {
     let (_, to) = what.strip_prefix("renames ")?.split_once(" to ")?;
     Path::new(to).is_document().then_some(to)
 }
+
+#[cfg(test)]
+mod tests {
+    use lockproof_model::op::Document;
+    use lockproof_model::protocol;
+    use lockproof_model::system::{Process, Repeat, Thread};
+    use lockproof_model::trace::Event;
+    use lockproof_model::value::Value;
+
+    use super::*;
+
+    const LOCK: &str = "root/vfs-images/images.lock";
+    const IMAGES: &str = "root/vfs-images/images.json";
+
+    fn system() -> System {
+        let protocol = protocol::by_name("v1_43").unwrap();
+        let threads = vec![Thread { script: Vec::new(), repeat: Repeat::Times(1) }];
+        let runs = Repeat::Times(1);
+        let process = Process { name: "p".into(), protocol, before: Vec::new(), threads, runs, may_crash: false };
+        System { documents: vec![], stamped: vec![], aliases: vec![], processes: vec![process], crashes: 0 }
+    }
+
+    fn event(op: Op, effect: Effect) -> Event {
+        let step = Step::Run { process: 0, thread: 0, branch: 0 };
+        let (begins, call, ends, wrong) = (None, None, None, None);
+        Event { step, begins, call, op: Some(op), effect, notes: Vec::new(), ends, wrong }
+    }
+
+    fn document() -> Document {
+        Document { path: Path::new(IMAGES), lock: Path::new(LOCK) }
+    }
+
+    fn lock(mode: Mode) -> Op {
+        Op::Lock { file: Path::new(LOCK), mode, wait: true }
+    }
+
+    #[test]
+    fn a_run_has_a_mark_for_each_thing_that_both_have_words_for() {
+        let granted = || Effect::Done(Outcome::Locked(LockResult::Granted));
+        let done = || Effect::Done(Outcome::Done);
+        let rename = Op::Rename { document: document(), base: Value::Nil, value: Value::Nil };
+        let mutex = lockproof_model::op::CellName { object: None, field: "m".into() };
+        let mut events = vec![
+            event(lock(Mode::Exclusive), granted()),
+            event(Op::MutexLock { mutex: mutex.clone() }, done()),
+            event(Op::Read { document: document() }, done()),
+            event(rename, done()),
+            event(Op::WriteStamp { file: Path::new(LOCK) }, done()),
+            event(Op::Close { file: Path::new(LOCK) }, done()),
+            event(Op::MutexLock { mutex }, Effect::Waits),
+        ];
+        events.push(Event { step: Step::Kill { process: 0 }, op: None, ..events[0].clone() });
+        let marks = Marks::of(&system(), &Trace { events, cycle: Vec::new() }).unwrap();
+        let texts: Vec<(usize, String)> = marks.all.iter().map(|mark| (mark.number, mark.act.text())).collect();
+        let expected = [
+            (1, format!("W({LOCK})")),
+            (3, format!("opens {IMAGES}")),
+            (4, format!("replaces {IMAGES}")),
+            (5, format!("writes {LOCK}")),
+            (6, format!("U({LOCK})")),
+            (7, "has to wait".into()),
+            (8, "is killed".into()),
+        ];
+        assert_eq!(texts, expected);
+        let temporary = format!("{IMAGES}123456 to {IMAGES}");
+        assert!(marks.all[2].act.is(&format!("renames root/vfs-images/.tmp-{temporary}")));
+        assert!(!marks.all[2].act.is("renames a.json to b.json"));
+        // What is done to other files, and a document that is written before it has its name, tells nothing.
+        for (what, tells) in [
+            (format!("R({LOCK})"), true),
+            (format!("try W({LOCK})"), true),
+            (format!("writes {LOCK}"), true),
+            (format!("renames x to {IMAGES}"), true),
+            ("W(root/userns.lock)".into(), false),
+            (format!("writes root/vfs-images/.tmp-{IMAGES}*0.1"), false),
+            (format!("opens {IMAGES}"), false),
+        ] {
+            assert_eq!(marks.tells(&what), tells, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_the_library_is_not_brought_to_is_said() {
+        let refused = |trace: Trace| Marks::of(&system(), &trace).unwrap_err();
+        let one = |event: Event| Trace { events: vec![event], cycle: Vec::new() };
+        let deadlock = Effect::Done(Outcome::Locked(LockResult::Deadlock));
+        let refusal = format!("{LOCK} is refused: the library is not brought to that");
+        assert_eq!(refused(one(event(lock(Mode::Shared), deadlock))), refusal);
+        let panic = event(Op::Panic { message: "no".into() }, Effect::Died);
+        assert_eq!(refused(one(panic.clone())), "the model panics (no): the library is not brought to that");
+        let spawned = Event { step: Step::Run { process: 0, thread: 1, branch: 0 }, ..panic.clone() };
+        assert!(refused(one(spawned)).starts_with("the model starts a goroutine by itself"));
+        assert!(refused(Trace { events: Vec::new(), cycle: vec![panic] }).starts_with("a run without end"));
+    }
+}
