@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{LIMITS, commands_at_once, harness, hunting};
-use lockproof_harness::hunt::{Ended, HuntOptions, hunt, replay};
+use lockproof_harness::hunt::workload::Workload;
+use lockproof_harness::hunt::{Ended, HuntOptions, Search, hunt, replay};
 
 /// Two marks that each command turns: the first sets it, the second takes it back; of two at once, both set it. `turn` leaves a
 /// directory that is no layer's for as long, and after `images` the list of layers fails for as long.
@@ -40,8 +41,12 @@ fn finds(program: &Path, start: &[&str], commands: &[&str], property: &str) -> S
 }
 
 fn marks(folder: &Path) -> PathBuf {
-    let path = folder.join("store");
-    fs::write(&path, MARKS).unwrap();
+    script(folder, "store", MARKS)
+}
+
+fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -78,4 +83,56 @@ fn a_document_that_is_replaced_without_its_lock_is_told_of() {
 fn a_document_that_is_replaced_and_not_stamped_is_told_of() {
     let replace = "exclusive vfs-layers/layers.lock rename vfs-layers/new vfs-layers/layers.json";
     finds(&locker(), &DIRECTORY, &[replace, "layers"], "stamped");
+}
+
+/// A store in which `half` leaves a layer that is not complete, and another one upon it; `whole` leaves both complete.
+const HALF: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    --graph) mkdir -p "$2/vfs-layers" "$2/vfs/dir"; cd "$2" || exit 1; shift;;
+    --run|--storage-driver) shift;;
+    half|whole)
+      mkdir vfs/dir/a vfs/dir/b
+      mark=; [ "$1" = whole ] || mark=',"flags":{"incomplete":true}'
+      printf '[{"id":"a"%s},{"id":"b","parent":"a"}]' "$mark" > vfs-layers/layers.json
+      exit 0;;
+    *) exit 0;;
+  esac
+  shift
+done
+"#;
+
+/// A driver that has an answer to every call.
+const DRIVER: &str = r#"#!/bin/sh
+while read -r line; do
+  id=${line#*'"id":'}
+  id=${id%%,*}
+  case $line in
+    *'"call":"thread"'*) echo "{\"id\":$id,\"value\":$$}";;
+    *) echo "{\"id\":$id}";;
+  esac
+done
+"#;
+
+/// Where processes of the library make calls, nothing may be built upon what is half-made.
+#[test]
+fn what_is_built_upon_something_half_made_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, driver) = (script(folder.path(), "store", HALF), script(folder.path(), "driver", DRIVER));
+    let hunted = |command: &str| {
+        let daemons = vec!["open a".parse().unwrap()];
+        let workload = Workload { daemons, ..commands_at_once(&[], &[command]) };
+        let search = Search::Random;
+        let options =
+            HuntOptions { driver: Some(driver.clone()), search, executions: 3, ..hunting(&program, "broken") };
+        hunt(&harness(), &workload, &options, |_| true).unwrap()
+    };
+    let report = hunted("half");
+    let wrong = report.violation.expect("something is wrong").wrong;
+    assert_eq!(
+        (wrong.property, wrong.detail.as_str()),
+        ("half-made", "layer b is built upon a, which is not complete")
+    );
+    let report = hunted("whole");
+    assert!(report.violation.is_none() && report.executions == 3, "{report:?}");
 }

@@ -13,6 +13,10 @@ use crate::hunt::workload::Workload;
 /// The layer that each store begins with.
 const BASE: &str = "base";
 
+/// The layer that a command makes, and how it says so.
+const OTHER: &str = "o";
+const OTHER_LAYER: &str = "layer -i o ";
+
 /// The process's stores, each with its run root.
 const STORES: [(&str, &str); 2] = [("a", RUN), ("b", "run-b")];
 
@@ -35,8 +39,11 @@ pub struct Drawn {
 
 /// Draws a workload.
 pub fn draw(draws: &mut StdRng) -> Drawn {
-    let mut drawing = Drawing { draws, layers: vec![BASE.into(), "o".into()], images: vec!["p".into()], made: 0 };
+    let mut drawing =
+        Drawing { draws, layers: vec![BASE.into(), OTHER.into()], images: vec!["p".into()], made: 0, half: false };
     let (command, makes) = drawing.command();
+    let killed = (makes && drawing.draws.random_bool(0.5)).then_some(0);
+    drawing.half = killed.is_some() && command.contains(OTHER_LAYER);
     let mut start = vec!["create-layer -i base"];
     if drawing.draws.random_bool(0.5) {
         start.push("shutdown");
@@ -55,7 +62,6 @@ pub fn draw(draws: &mut StdRng) -> Drawn {
     for goroutine in 1..=GOROUTINES {
         script.goroutines.push((goroutine.to_string(), drawing.goroutine()));
     }
-    let killed = (makes && drawing.draws.random_bool(0.5)).then_some(0);
     let workload = Workload {
         start: start.into_iter().map(Workload::words).collect(),
         commands: vec![Workload::words(&command)],
@@ -70,11 +76,18 @@ struct Drawing<'a> {
     layers: Vec<String>,
     images: Vec<String>,
     made: usize,
+    /// Whether somebody who is killed makes [`OTHER`].
+    half: bool,
 }
 
 impl Drawing<'_> {
     fn one_of(&mut self, all: &[String]) -> String {
         all[self.draws.random_range(0..all.len())].clone()
+    }
+
+    /// A layer that is asked for or built upon. What a crash may have left half-made is half of them.
+    fn layer(&mut self) -> String {
+        if self.half && self.draws.random_bool(0.5) { OTHER.into() } else { self.one_of(&self.layers.clone()) }
     }
 
     /// A command, and whether it makes something.
@@ -98,7 +111,7 @@ impl Drawing<'_> {
             let mut add = |call: &str, args: Vec<String>| {
                 calls.push(Call { store: store.into(), call: call.into(), args });
             };
-            let layer = self.one_of(&self.layers.clone());
+            let layer = self.layer();
             match self.draws.random_range(0..10) {
                 0 | 1 => {
                     self.made += 1;
@@ -120,7 +133,7 @@ impl Drawing<'_> {
                     add("exists", vec![image]);
                 }
                 8 => {
-                    let asked = self.one_of(&self.layers.clone());
+                    let asked = self.layer();
                     add("diff", vec![BASE.into()]);
                     add("names", vec![asked]);
                     add("close-diff", vec![BASE.into()]);
@@ -156,6 +169,6 @@ mod tests {
             verbs.extend(workload.operations().into_iter().map(|words| words[0].clone()));
             killed += usize::from(dies.is_some());
         }
-        assert_eq!((verbs.len(), killed), (12, 26));
+        assert_eq!((verbs.len(), killed), (12, 29));
     }
 }

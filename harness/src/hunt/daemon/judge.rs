@@ -189,3 +189,30 @@ impl Operation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hunt::oracle::store::{Container, Image, Layer};
+
+    #[test]
+    fn what_is_built_upon_a_layer_that_is_not_complete_is_told_of() {
+        let on = |parent: &str| Layer { parent: Some(parent.into()), ..Layer::default() };
+        let half = |incomplete| Layer { incomplete, ..Layer::default() };
+        let image = Image { layer: Some("half".into()), ..Image::default() };
+        let container = Container { layer: "half".into(), ..Container::default() };
+        let store = |incomplete| Store {
+            layers: [("base", half(false)), ("half", half(incomplete)), ("child", on("half")), ("other", on("base"))]
+                .map(|(id, layer)| (id.into(), layer))
+                .into(),
+            images: [("i".into(), image.clone())].into(),
+            containers: [("c".into(), container.clone())].into(),
+        };
+        let told = ["layer child", "image i", "container c"];
+        assert_eq!(
+            half_made(&store(true)),
+            told.map(|what| format!("{what} is built upon half, which is not complete"))
+        );
+        assert_eq!(half_made(&store(false)), Vec::<String>::new());
+    }
+}

@@ -11,6 +11,7 @@
 //! | [`mod@line`] | the pipes to a process, what it was told and what it answered |
 //! | `judge` | what must hold of the calls: the same that must hold of commands |
 //! | [`draw`] | scripts drawn at random |
+//! | `killing` | who is killed on the way, and when |
 //! | [`search`] | what random scripts show |
 
 pub mod draw;
@@ -18,4 +19,5 @@ pub mod script;
 pub mod search;
 
 pub(super) mod judge;
+mod killing;
 pub mod line;

@@ -11,11 +11,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::draw::{Drawn, draw};
+use super::killing::Killing;
 use super::script::{Call, OPEN};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::hunt::execution::{End, Execution, Limits};
-use crate::hunt::fault::{Fault, Strike};
 use crate::hunt::ground::Ground;
 use crate::hunt::shrink::{Shorter, simplest};
 use crate::hunt::step::{Step, Unit};
@@ -31,9 +31,6 @@ const DEPTH: u32 = 3;
 
 /// The call that gives a `diff` back.
 const CLOSE: &str = "close-diff";
-
-/// How many steps a command is thought to have, to draw the one at which it is killed.
-const STEPS: usize = 120;
 
 /// Something wrong that random scripts have shown.
 #[derive(Clone, Debug)]
@@ -100,8 +97,7 @@ pub fn search(
             let drawn = draws.random();
             let inner: Box<dyn Strategy> =
                 if number % 2 == 0 { Box::new(Random::new(drawn)) } else { Box::new(Pct::new(drawn, DEPTH)) };
-            let kill = |participant| Strike::new(participant, draws.random_range(0..STEPS), Fault::Crash);
-            let mut strategy = Killing { inner, strike: killed.map(kill) };
+            let mut strategy = Killing::new(inner, killed, &mut draws);
             let left = options.time.saturating_sub(began.elapsed());
             let limits = Limits { time: options.limits.time.min(left), ..options.limits };
             let execution = ground.execute(&workload, &mut strategy, limits)?;
@@ -322,24 +318,4 @@ fn without(workload: &Workload, execution: &Execution, part: &Part) -> (Workload
         }
     };
     (fewer, steps)
-}
-
-/// Kills a participant at one of its steps.
-struct Killing {
-    inner: Box<dyn Strategy>,
-    strike: Option<Strike>,
-}
-
-impl Strategy for Killing {
-    fn choose(&mut self, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
-        self.inner.choose(enabled)
-    }
-
-    fn fault(&mut self, step: &Step) -> Option<Fault> {
-        Strike::at(&mut self.strike, step)
-    }
-
-    fn learn(&mut self, execution: &Execution) -> bool {
-        self.inner.learn(execution)
-    }
 }
