@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{LIMITS, command, commands_at_once, driver, harness, hunting};
-use lockproof_harness::hunt::daemon::search::search;
+use lockproof_harness::hunt::daemon::search::{Shown, search};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
@@ -104,4 +104,20 @@ fn what_random_calls_show_is_made_simpler() {
     assert_eq!(recording.workload.daemons.iter().map(ToString::to_string).collect::<Vec<_>>(), [needed]);
     // The layer that both images need.
     assert_eq!(recording.workload.commands, [Workload::words("create-layer -i o base")]);
+}
+
+/// `incomplete-layer-visible`, found without being told: a kill near a document, and what is built upon what it leaves.
+#[test]
+fn a_kill_near_a_document_leaves_what_others_build_upon() {
+    let Some((command, driver)) = programs() else { return };
+    // As a rule the third execution shows it; when goroutines run is not quite ours, so there are more.
+    let options = HuntOptions { seed: 18, simplify: Duration::ZERO, ..options(&command, driver, 200) };
+    let is_half = |shown: &&Shown| shown.violation.wrong.property == "half-made";
+    let report = search(&harness(), &options, |_, shown| !shown.as_ref().is_some_and(is_half)).unwrap();
+    let shown = report.shown.iter().find(is_half);
+    let recording = &shown.unwrap_or_else(|| panic!("nothing half-made is found: {report:?}")).violation.recording;
+    let (at, fault) = recording.faults.iter().next().expect("somebody is killed");
+    assert_eq!((recording.schedule[*at].0, fault.to_string().as_str()), (0, "crash"));
+    let again = replay(&harness(), &[command], Some(driver), recording, TIMES, LIMITS).unwrap();
+    assert!(again.found.iter().flatten().filter(|wrong| wrong.property == "half-made").count() == TIMES as usize);
 }
