@@ -1,6 +1,7 @@
 //! A step of an execution: who does what, and which steps the order of two matters for.
 
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use lockproof_model::op::Mode;
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,8 @@ pub struct Step {
     pub unit: Unit,
     /// What, in words that are the same in each execution.
     pub what: String,
-    pub(super) touches: Vec<(Resource, Access)>,
+    /// Shared by its copies, of which a search keeps many.
+    pub(super) touches: Arc<Vec<(Resource, Access)>>,
     pub(super) lock: LockStep,
     /// What may happen in its place, but for a crash.
     pub(super) possible: &'static [Fault],
@@ -110,20 +112,20 @@ impl Step {
 
     /// Whether both are about the locks of one file.
     pub(super) fn shares_lock(&self, other: &Step) -> bool {
-        let locks = |step: &Step| -> Vec<String> {
-            let lock = |(resource, _): &(Resource, Access)| match resource {
-                Resource::Lock(file) => Some(file.clone()),
-                _ => None,
-            };
-            step.touches.iter().filter_map(lock).collect()
-        };
-        let mine = locks(self);
-        locks(other).iter().any(|file| mine.contains(file))
+        other.locks().any(|file| self.locks().any(|mine| mine == file))
+    }
+
+    /// The files whose locks it is about.
+    fn locks(&self) -> impl Iterator<Item = &str> {
+        self.touches.iter().filter_map(|(resource, _)| match resource {
+            Resource::Lock(file) => Some(file.as_str()),
+            _ => None,
+        })
     }
 
     /// A goroutine is told something. That concerns nobody else, until it does what it is told.
     pub(super) fn tells(unit: Unit, what: String) -> Step {
-        Step { unit, what, touches: Vec::new(), lock: LockStep::No, possible: &[], fault: None }
+        Step { unit, what, touches: Arc::default(), lock: LockStep::No, possible: &[], fault: None }
     }
 
     /// It is of a process of the library, whose goroutines may have something to do with each other that is not seen.
@@ -136,15 +138,16 @@ impl Step {
     /// mode the locks are that are dropped.
     pub(super) fn of(unit: Unit, base: &Path, actions: &[(Action, Option<Mode>)]) -> Step {
         let possible = if let [(action, _)] = actions { fault::possible(action) } else { &[] };
-        let (what, touches, lock) = (String::new(), Vec::new(), LockStep::No);
+        let (what, touches, lock) = (String::new(), Arc::default(), LockStep::No);
         let mut step = Step { unit, what, touches, lock, possible, fault: None };
         let mut words = Vec::new();
         for (action, released) in actions {
             words.push(step.add(base, action, *released));
         }
         step.what = words.join(", ");
-        step.touches.sort();
-        step.touches.dedup();
+        let touches = Arc::make_mut(&mut step.touches);
+        touches.sort();
+        touches.dedup();
         step
     }
 
@@ -242,7 +245,7 @@ impl Step {
     }
 
     fn touch(&mut self, resource: Resource, access: Access) {
-        self.touches.push((resource, access));
+        Arc::make_mut(&mut self.touches).push((resource, access));
     }
 
     fn content(&mut self, verb: &str, path: String, access: Access) -> String {

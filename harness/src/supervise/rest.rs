@@ -19,10 +19,14 @@ use super::session::Session;
 /// How a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// A thread of it runs, or is about to.
+    /// A thread of it runs, or is about to, and none waits for our answer: when one does, we hear of it.
     Runs,
+    /// A thread of it waits for our answer, and another runs yet.
+    Lingers,
     /// It waits for our answer, and for nothing else.
     Asks,
+    /// So it seems, but a thread of it may be in a call that has not been taken in.
+    SeemsToAsk,
     /// It waits for a child of its own or for the other end of a pipe.
     Sleeps,
     /// All its threads sleep, but a timer may wake it.
@@ -41,6 +45,9 @@ pub(super) struct Task {
 /// How a thread is.
 enum Thread {
     Runs,
+    /// Waits for a child.
+    Waits,
+    /// Sleeps in a call of those that we see, which may not have been taken in yet.
     Sleeps,
     Dozes,
     /// Sleeps for a time of its own choice, with no condition (nanosleep(2)).
@@ -52,8 +59,8 @@ impl Session {
     /// How a process is, at this moment. One that rested before our answer does so until we give it, or it makes a call.
     pub fn rest(&mut self, pid: u32) -> Rest {
         let Some(process) = self.processes.get_mut(&pid) else { return Rest::Gone };
-        if process.rests {
-            return Rest::Asks;
+        if let Some(rest) = process.rests {
+            return rest;
         }
         let asking = &self.asking;
         let asks_us = |thread: u32| asking.values().any(|asking| *asking == thread);
@@ -61,21 +68,21 @@ impl Session {
         if tasks.is_empty() && !list(pid, tasks) {
             return Rest::Runs;
         }
-        let (mut asks, mut sleeps);
+        let asks = asking.values().any(|thread| self.threads.get(thread) == Some(&pid));
+        let (mut waits, mut sleeps);
         loop {
             let mut at = 0;
-            (asks, sleeps) = (false, false);
+            (waits, sleeps) = (false, false);
             while let Some(task) = tasks.get(at) {
-                if asks_us(task.thread) {
-                    asks = true;
-                } else if !process.ticking.contains(&task.thread) {
+                if !asks_us(task.thread) && !process.ticking.contains(&task.thread) {
                     match task.look(pid) {
                         Thread::Ticks => drop(process.ticking.insert(task.thread)),
                         Thread::Runs => {
                             // It is looked at first the next time.
                             tasks.swap(0, at);
-                            return Rest::Runs;
+                            return if asks { Rest::Lingers } else { Rest::Runs };
                         }
+                        Thread::Waits => waits = true,
                         Thread::Sleeps => sleeps = true,
                         Thread::Dozes => {}
                         Thread::Gone => {
@@ -92,10 +99,11 @@ impl Session {
                 break;
             }
         }
-        match (asks, sleeps) {
+        match (asks, waits || sleeps) {
             (true, _) => {
-                process.rests = true;
-                Rest::Asks
+                let rest = if sleeps { Rest::SeemsToAsk } else { Rest::Asks };
+                process.rests = Some(rest);
+                rest
             }
             // A child that has made no call yet is on its way to one.
             (false, true) if self.meets_children(pid) => Rest::Runs,
@@ -148,7 +156,7 @@ impl Task {
         let mut words = text.split_whitespace();
         let Some(number) = words.next().and_then(|word| word.parse::<i64>().ok()) else { return Thread::Runs };
         match number {
-            libc::SYS_wait4 | libc::SYS_waitid => Thread::Sleeps,
+            libc::SYS_wait4 | libc::SYS_waitid => Thread::Waits,
             libc::SYS_read | libc::SYS_write | libc::SYS_readv | libc::SYS_writev | libc::SYS_splice => {
                 let descriptor =
                     words.next().and_then(|word| i32::from_str_radix(word.trim_start_matches("0x"), 16).ok());

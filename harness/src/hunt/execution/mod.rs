@@ -38,7 +38,7 @@ const NAP: Duration = Duration::from_millis(1);
 /// How long a process of the library that seems to be stuck is watched, to be sure.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often we look whether a process has come to rest.
+/// How often we look whether a process has come to rest, of which a thread waits for us.
 const LOOK: Duration = Duration::from_micros(30);
 
 /// How long the one that took the last step has, as a rule, until its next call.
@@ -139,6 +139,8 @@ struct Running<'a> {
     session: &'a mut Session,
     stage: &'a Stage,
     stopped: BTreeMap<Unit, Vec<Stopped>>,
+    /// What units with one stopped call stand before, until their participant does something.
+    described: BTreeMap<Unit, Step>,
     units: BTreeMap<u32, Unit>,
     /// The processes of the library, which are the last participants.
     lines: Vec<Line>,
@@ -170,6 +172,7 @@ pub fn execute(
         session,
         stage,
         stopped: BTreeMap::new(),
+        described: BTreeMap::new(),
         units: BTreeMap::new(),
         lines: Vec::new(),
         born: vec![0; participants],
@@ -272,16 +275,27 @@ impl Running<'_> {
             }
             let pids: Vec<u32> = self.session.processes().collect();
             let mut rests = self.statuses + self.alive() >= self.said.len();
+            let (mut is_sure, mut lingers) = (self.session.has_told_all(), false);
             for pid in pids {
-                match self.session.rest(pid) {
-                    Rest::Asks | Rest::Gone => {}
+                let rest = self.session.rest(pid);
+                is_sure &= rest == Rest::Asks;
+                lingers |= rest == Rest::Lingers;
+                match rest {
+                    Rest::Asks | Rest::SeemsToAsk | Rest::Gone => {}
                     // One whose lock request is parked asks, too; what sleeps may be woken by whom we answered last.
                     Rest::Sleeps => rests &= quiet_since.elapsed() > NAP,
                     Rest::Dozes => rests &= quiet_since.elapsed() > DOZE,
-                    Rest::Runs => rests = false,
+                    Rest::Runs | Rest::Lingers => rests = false,
                 }
             }
-            told = self.hear(if rests { Duration::ZERO } else { LOOK })?;
+            if rests && is_sure {
+                return Ok(true);
+            }
+            told = self.hear(match rests {
+                true => Duration::ZERO,
+                false if lingers => LOOK,
+                false => NAP,
+            })?;
             // A thread whose call waits to be taken in looks as if it slept in it.
             let is_quiet = !told && self.session.calls() == calls;
             if rests && is_quiet {
@@ -309,10 +323,12 @@ impl Running<'_> {
                 {
                     // Nobody else is concerned.
                     let participant = self.unit(stopped.process, stopped.thread).participant;
+                    self.acts(participant);
                     let events = self.session.go(stopped)?;
                     self.events.extend(events.into_iter().map(|event| (participant, event)));
                 } else {
                     let unit = self.unit(stopped.process, stopped.thread);
+                    self.acts(unit.participant);
                     self.stopped.entry(unit).or_default().push(stopped);
                 }
             }
@@ -341,6 +357,11 @@ impl Running<'_> {
             Happening::Nothing => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// A participant does something: what its units stand before may be something else now.
+    fn acts(&mut self, participant: usize) {
+        self.described.retain(|unit, _| unit.participant != participant);
     }
 
     fn unit(&mut self, pid: u32, thread: u32) -> Unit {

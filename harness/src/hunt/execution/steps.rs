@@ -29,7 +29,13 @@ impl Running<'_> {
             }
             let mut is_free = false;
             for at in 0..stopped.len() {
-                let step = describe(self.session, unit, &base, &stopped[at]);
+                let step = match self.described.get(&unit).filter(|_| stopped.len() == 1) {
+                    Some(step) => step.clone(),
+                    None => describe(self.session, unit, &base, &stopped[at]),
+                };
+                if stopped.len() == 1 {
+                    self.described.insert(unit, step.clone());
+                }
                 let request = stopped[at].request().filter(|_| step.lock == LockStep::Takes).cloned();
                 if request.is_none_or(|request| self.session.is_free(&request).unwrap_or(false)) {
                     enabled.push(step);
@@ -39,7 +45,8 @@ impl Running<'_> {
                 }
             }
             if !is_free && let Some(first) = stopped.first() {
-                blocked.push(describe(self.session, unit, &base, first));
+                let known = self.described.get(&unit).cloned();
+                blocked.push(known.unwrap_or_else(|| describe(self.session, unit, &base, first)));
             }
         }
         let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
@@ -84,6 +91,7 @@ impl Running<'_> {
 
     pub(super) fn take(&mut self, step: Step) -> Result<(), HarnessError> {
         let unit = step.unit;
+        self.acts(unit.participant);
         if step.fault == Some(Fault::Crash) {
             self.crash(unit)?;
             self.steps.push(step);
@@ -106,6 +114,7 @@ impl Running<'_> {
                 let mut events = Vec::new();
                 if blocked {
                     // The others of the cycle ask first.
+                    self.described.clear();
                     let others: Vec<Unit> = self.stopped.keys().copied().filter(|other| *other != unit).collect();
                     for other in others {
                         for stopped in self.stopped.remove(&other).unwrap_or_default() {

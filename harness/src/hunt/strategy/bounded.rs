@@ -79,7 +79,7 @@ impl Bounded {
     fn note(&mut self, steps: &[Step]) {
         for step in steps {
             let touched = self.touched.entry(step.unit).or_default();
-            for touch in &step.touches {
+            for touch in step.touches.iter() {
                 if !touched.contains(touch) {
                     touched.insert(touch.clone());
                     self.learned |= self.left_behind;

@@ -202,14 +202,15 @@ impl Graph {
 /// What each step touches, by number: quick to compare.
 fn numbered(steps: &[Step]) -> Vec<Vec<usize>> {
     let mut numbers = BTreeMap::new();
-    let mut number = |step: &Step| {
+    let mut all = Vec::with_capacity(steps.len());
+    for step in steps {
         let touched = step.touches.iter().map(|(resource, _)| {
             let next = numbers.len();
-            *numbers.entry(resource.clone()).or_insert(next)
+            *numbers.entry(resource).or_insert(next)
         });
-        touched.collect()
-    };
-    steps.iter().map(&mut number).collect()
+        all.push(touched.collect());
+    }
+    all
 }
 
 impl Strategy for Exhaustive {

@@ -23,7 +23,7 @@ impl Session {
             return self.answer(call.id, Answer::Continue).map(drop);
         };
         if let Some(process) = self.processes.get_mut(&process) {
-            process.rests = false;
+            process.rests = None;
             process.ticking.remove(&call.thread);
         }
         // It makes a call, so the last one has run.
@@ -194,7 +194,7 @@ impl Session {
             forks: true,
             tasks: Vec::new(),
             ticking: HashSet::new(),
-            rests: false,
+            rests: None,
         };
         self.processes.insert(pid, process);
         self.threads.insert(pid, pid);

@@ -29,7 +29,7 @@ use super::event::{Action, Event, Fate, FileId, FileRef, ReleasedBy};
 use super::filter::Trap;
 use super::launch::{Isolation, Launcher, Program};
 use super::locks::{Held, LockTable, Owner, Request};
-use super::rest::Task;
+use super::rest::{Rest, Task};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
@@ -125,8 +125,8 @@ pub(super) struct Process {
     pub(super) tasks: Vec<Task>,
     /// Threads that wake from time to time, and have made no call.
     pub(super) ticking: HashSet<u32>,
-    /// Whether it was seen to wait for our answer and for nothing else, and has got none since.
-    pub(super) rests: bool,
+    /// How it was seen to wait for our answer, and it has got none since.
+    pub(super) rests: Option<Rest>,
 }
 
 /// Programs under supervision.
@@ -138,7 +138,7 @@ pub struct Session {
     descriptors: Descriptors,
     pub(super) processes: BTreeMap<u32, Process>,
     /// To which process each thread belongs.
-    threads: HashMap<u32, u32>,
+    pub(super) threads: HashMap<u32, u32>,
     /// The calls that wait for an answer of ours, each with its thread.
     pub(super) asking: HashMap<u64, u32>,
     /// Threads that were let go on with a call that drops a lock: it has run when they are heard of again.
@@ -272,7 +272,7 @@ impl Session {
     fn answer(&mut self, id: u64, answer: Answer) -> Result<bool, HarnessError> {
         let process = self.asking.remove(&id).and_then(|thread| self.threads.get(&thread));
         if let Some(process) = process.and_then(|pid| self.processes.get_mut(pid)) {
-            process.rests = false;
+            process.rests = None;
         }
         seccomp::answer(self.launcher.listener(), id, answer).map_err(HarnessError::io("answer", "a call"))
     }
@@ -292,7 +292,7 @@ impl Session {
     /// What the kernel says.
     pub fn kill(&mut self, pid: u32) -> Result<(), HarnessError> {
         let Some(process) = self.processes.get_mut(&pid) else { return Ok(()) };
-        process.rests = false;
+        process.rests = None;
         process::kill(&process.held).map_err(HarnessError::io("kill", format!("process {pid}")))
     }
 
@@ -307,7 +307,7 @@ impl Session {
     /// Something was given to a process other than an answer: it may run, though it rested.
     pub fn stirs(&mut self, pid: u32) {
         if let Some(process) = self.processes.get_mut(&pid) {
-            process.rests = false;
+            process.rests = None;
         }
     }
 
@@ -339,6 +339,12 @@ impl Session {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// Whether [`Session::next`] has told all that was taken in.
+    #[must_use]
+    pub fn has_told_all(&self) -> bool {
+        self.told.is_empty()
     }
 
     /// Whether any supervised process is left.
