@@ -1,15 +1,19 @@
 //! A worker as its parent sees it: started, asked, killed, waited for. It never outlives the value that stands for it.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::Harness;
 use crate::error::HarnessError;
+use crate::sys::process::hold;
 use crate::wire::{self, Answer, Hello, Role};
 
 /// The longest answer, in bytes. Nothing that a worker says comes near.
@@ -178,37 +182,99 @@ impl Drop for Worker {
     }
 }
 
-/// Waits for the end of a process and for what it says on its pipes; `None` if it takes longer, and then it is killed.
+/// Waits for the end of a process and for what it says on its pipes; `None` if it takes longer, and then it is killed. What
+/// holds its pipes longer than it lives itself is heard as long as there is time.
 pub(crate) fn within(mut child: Child, limit: Duration) -> io::Result<Option<Output>> {
-    let until = Instant::now() + limit;
-    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        let said = |pipe: Option<&mut dyn io::Read>| {
-            let mut text = Vec::new();
-            pipe.map_or(Ok(0), |pipe| pipe.read_to_end(&mut text)).map(|_| text)
-        };
-        let stdout = scope.spawn(move || said(stdout.as_mut().map(|pipe| pipe as _)));
-        let stderr = scope.spawn(move || said(stderr.as_mut().map(|pipe| pipe as _)));
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break Some(status);
+    let output = hear_out(&mut child, Instant::now() + limit);
+    if !matches!(output, Ok(Some(_))) {
+        // It fails only if it has just ended.
+        let _ = child.kill();
+        child.wait()?;
+    }
+    output
+}
+
+fn hear_out(child: &mut Child, until: Instant) -> io::Result<Option<Output>> {
+    let held = hold(child.id())?;
+    let pipes = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    let mut pipes = pipes.map(|pipe| pipe.map(File::from));
+    for pipe in pipes.iter().flatten() {
+        let flags = OFlag::from_bits_retain(fcntl(pipe, FcntlArg::F_GETFL)?);
+        fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    }
+    let mut said = [Vec::new(), Vec::new()];
+    loop {
+        let status = child.try_wait()?;
+        for (pipe, said) in pipes.iter_mut().zip(&mut said) {
+            let more = pipe.as_mut().map_or(Ok(0), |pipe| pipe.read_to_end(said));
+            match more {
+                Ok(_) => *pipe = None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
-            if Instant::now() >= until {
-                child.kill()?;
-                child.wait()?;
-                break None;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        match status {
+            Some(status) if left.is_zero() || pipes.iter().all(Option::is_none) => {
+                let [stdout, stderr] = said;
+                return Ok(Some(Output { status, stdout, stderr }));
             }
-            std::thread::sleep(Duration::from_millis(1));
-        };
-        let joined = |thread: std::thread::ScopedJoinHandle<'_, io::Result<Vec<u8>>>| {
-            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of ours panicked")))
-        };
-        let (stdout, stderr) = (joined(stdout)?, joined(stderr)?);
-        Ok(status.map(|status| Output { status, stdout, stderr }))
-    })
+            None if left.is_zero() => return Ok(None),
+            _ => {}
+        }
+        let mut watched: Vec<PollFd<'_>> =
+            pipes.iter().flatten().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)).collect();
+        if status.is_none() {
+            watched.push(PollFd::new(held.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut watched, PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// How a process ended, in words.
 pub(crate) fn describe(status: Option<ExitStatus>) -> String {
     status.map_or_else(|| "nobody knows how".into(), |status| status.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As long as this is more than a moment, it makes no difference.
+    const LIMIT: Duration = Duration::from_millis(300);
+
+    /// Runs a script beside a grandchild that keeps its pipes open until we say so.
+    fn outlived(script: &str) -> Option<Output> {
+        let text = format!("exec 3<&0; cat <&3 & {script}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &text]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let keeps = child.stdin.take();
+        let output = within(child, LIMIT).unwrap();
+        drop(keeps);
+        output
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed_whoever_has_its_pipes() {
+        assert_eq!(outlived("exec sleep 600"), None);
+    }
+
+    #[test]
+    fn what_a_process_said_is_there_though_another_has_its_pipes() {
+        let output = outlived("echo said; echo why >&2; exit 3").unwrap();
+        assert_eq!((output.status.code(), &*output.stdout, &*output.stderr), (Some(3), &b"said\n"[..], &b"why\n"[..]));
+    }
+
+    #[test]
+    fn more_than_a_pipe_holds_is_heard() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = within(child, Duration::from_secs(60)).unwrap().unwrap();
+        assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, 300_000));
+    }
 }
