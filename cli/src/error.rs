@@ -65,6 +65,15 @@ pub(crate) enum CliError {
         /// The strategy.
         strategy: &'static str,
     },
+    /// An option that means nothing to faults that come at every event in turn.
+    #[error("`{option}` goes with --crash and --fail only where a strategy draws the faults")]
+    #[diagnostic(help(
+        "`--strategy pct` and `random` draw them within interleavings; without, they come at every event in turn"
+    ))]
+    FaultsInTurn {
+        /// The option.
+        option: &'static str,
+    },
     /// The engines that were asked for judge nothing of what was asked.
     #[error("nothing was judged: {why}")]
     #[diagnostic(help("`--engine explore` judges every property of every scenario"))]
@@ -137,6 +146,12 @@ pub(crate) enum CliError {
         /// What is wrong.
         problem: String,
     },
+    /// A release that was fetched does not start.
+    #[error("a fetched release does not start")]
+    #[diagnostic(help(
+        "scripts/fetch-releases.sh, run again, mends it: what it needs beside it is named by its absolute path"
+    ))]
+    Release(#[source] Box<HarnessError>),
     /// A program could not be supervised.
     #[error("failed to supervise the command")]
     Supervise(#[source] Box<HarnessError>),
@@ -189,9 +204,11 @@ impl CliError {
             | CliError::Nothing { .. }
             | CliError::OptionOfEngine { .. }
             | CliError::OptionOfStrategy { .. }
+            | CliError::FaultsInTurn { .. }
             | CliError::UnknownStore { .. }
             | CliError::Baseline { .. }
             | CliError::Recording { .. }
+            | CliError::Release(_)
             | CliError::Supervise(_)
             | CliError::Create { .. }
             | CliError::Refused { .. } => WRONG_USE,

@@ -1,4 +1,5 @@
-//! `hunt --crash`, `hunt --fail`: a fault at every event of every command.
+//! `hunt --crash`, `hunt --fail`: which faults are wanted; and a fault at every event of every command, where no strategy draws
+//! them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +12,7 @@ use lockproof_harness::hunt::faults::{Broken, FaultOptions, FaultReport, faults}
 use lockproof_harness::hunt::workload::Workload;
 use serde::Serialize;
 
-use crate::args::{Format, HuntArgs};
+use crate::args::{Format, HuntArgs, StrategyName};
 use crate::error::CliError;
 use crate::hunt::{LIMITS, Store, again, supervised, workload};
 use crate::output::{self, Output};
@@ -27,16 +28,33 @@ struct Way<'a> {
     more: usize,
 }
 
+/// The faults that were asked for on the command line.
+pub(crate) fn wanted(args: &HuntArgs) -> Vec<Fault> {
+    args.crash.then_some(Fault::Crash).into_iter().chain(args.fail.iter().copied()).collect()
+}
+
+/// Whether they come at every event in turn, and not where a strategy draws them.
+pub(crate) fn in_turn(args: &HuntArgs, stores: usize) -> Result<bool, CliError> {
+    if wanted(args).is_empty() || matches!(args.strategy, Some(StrategyName::Pct | StrategyName::Random)) {
+        return Ok(false);
+    }
+    let refused = [
+        ("--strategy exhaustive", args.strategy.is_some()),
+        ("--seed", args.seed.is_some()),
+        ("--depth", args.depth.is_some()),
+        ("--store all", stores > 1),
+    ];
+    match refused.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(CliError::FaultsInTurn { option }),
+        None => Ok(true),
+    }
+}
+
 /// Returns whether nothing broke and every event had its turn.
 pub(crate) fn run(args: &HuntArgs, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
     let workload = workload(args);
-    let crash = args.crash.then_some(Fault::Crash);
-    let options = FaultOptions {
-        programs: store.programs.clone(),
-        faults: crash.into_iter().chain(args.fail.iter().copied()).collect(),
-        time: args.time_max,
-        limits: LIMITS,
-    };
+    let options =
+        FaultOptions { programs: store.programs.clone(), faults: wanted(args), time: args.time_max, limits: LIMITS };
     let draws = io::stderr().is_terminal();
     let report = faults(harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {

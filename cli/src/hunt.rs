@@ -45,6 +45,7 @@ const DRAWN_EVERY: u64 = 16;
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let harness = Harness::current().map_err(supervised)?;
     let stores = stores(args.store.as_deref())?;
+    let in_turn = faults::in_turn(args, stores.len())?;
     if args.pairs || stores.len() > 1 {
         return hunt_pairs::run(args, &harness, &stores, output);
     }
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if let Some(path) = &args.replay {
         return replay(args, path, &harness, store, output);
     }
-    if args.crash || !args.fail.is_empty() {
+    if in_turn {
         return faults::run(args, &harness, store, output);
     }
     if args.daemon.iter().any(|calls| calls == hunt_daemon::RANDOM) {
@@ -100,12 +101,13 @@ pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> Hun
         baseline,
         search: match (args.preemptions_max, args.strategy) {
             (Some(preemptions), _) => Search::Bounded { preemptions },
-            (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth },
+            (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth() },
             (None, Some(StrategyName::Exhaustive)) => Search::Exhaustive,
             (None, None) if args.daemon.is_empty() => Search::Exhaustive,
             (None, Some(StrategyName::Random) | None) => Search::Random,
         },
-        seed: args.seed,
+        faults: faults::wanted(args),
+        seed: args.seed(),
         lanes: lanes(args),
         executions: args.executions_max,
         time: args.time_max,
@@ -142,7 +144,17 @@ pub(crate) struct Store {
 }
 
 pub(crate) fn supervised(error: HarnessError) -> CliError {
-    CliError::Supervise(Box::new(error))
+    match &error {
+        HarnessError::NotStarted { program, .. } if is_release(Path::new(program)) => {
+            CliError::Release(Box::new(error))
+        }
+        _ => CliError::Supervise(Box::new(error)),
+    }
+}
+
+/// Whether a program is there, and is one of the releases that were fetched.
+fn is_release(program: &Path) -> bool {
+    program.is_file() && Path::new(RELEASES).canonicalize().is_ok_and(|releases| program.starts_with(releases))
 }
 
 /// The stores that were named, or the one that is installed.
@@ -259,10 +271,13 @@ fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -
             progress.complete, progress.redundant, progress.diverged
         );
     } else {
-        let _ = write!(figures, "; --seed {}", args.seed);
+        let _ = write!(figures, "; --seed {}", args.seed());
     }
     if report.cut > 0 {
         let _ = write!(figures, "; {} cut", report.cut);
+    }
+    for (fault, times) in &report.struck {
+        let _ = write!(figures, "; {times} × {fault}");
     }
     let (outcomes, explained) = report.outcomes;
     let _ = write!(figures, "; {outcomes} different outcomes, {explained} of them serial");
@@ -333,6 +348,7 @@ struct Json<'a> {
     recording: Option<String>,
     executions: u64,
     steps: u64,
+    struck: BTreeMap<String, u64>,
     cut: u64,
     seconds: f64,
     outcomes: usize,
@@ -356,6 +372,7 @@ fn json(args: &HuntArgs, store: &Store, report: &HuntReport) -> String {
         recording: violation.map(|_| args.record.display().to_string()),
         executions: report.executions,
         steps: report.steps,
+        struck: report.struck.iter().map(|(fault, times)| (fault.to_string(), *times)).collect(),
         cut: report.cut,
         seconds: report.lasted.as_secs_f64(),
         outcomes: report.outcomes.0,

@@ -127,7 +127,7 @@ fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output)
         report.executions,
         report.steps,
         units::time(report.lasted),
-        args.seed
+        args.seed()
     );
     if report.cut > 0 {
         let _ = write!(figures, "; {} cut", report.cut);
@@ -180,7 +180,7 @@ fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
     output::pretty_json(&Json {
         version: 1,
         store: &store.name,
-        seed: args.seed,
+        seed: args.seed(),
         verdict: if report.shown.is_empty() { "sampled" } else { "violated" },
         workloads: report.workloads,
         executions: report.executions,

@@ -298,7 +298,7 @@ impl Table {
         let json = Json {
             version: 1,
             stores: stores.iter().map(|store| store.name.as_str()).collect(),
-            seed: args.seed,
+            seed: args.seed(),
             workloads: &self.cells,
             not_reached: &self.not_reached,
             left_out: &self.left_out,

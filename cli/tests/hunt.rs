@@ -103,6 +103,22 @@ fn a_crash_at_every_event_finds_what_is_lost_and_what_is_half_made() {
 }
 
 #[test]
+fn faults_are_drawn_within_interleavings_that_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let drawn = ["--crash", "--strategy", "random", "--executions-max", "3", "--format", "json", "layers", "layers"];
+    let output = hunt(folder.path(), &drawn);
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    // The first tells how long they are.
+    assert_eq!((&report["verdict"], &report["struck"]["crash"]), (&"sampled".into(), &2.into()), "{report}");
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    for option in [["--strategy", "exhaustive"], ["--seed", "7"], ["--depth", "2"]] {
+        let refused = hunt(folder.path(), &[&["--crash", "put x"][..], &option].concat());
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(stderr(&refused).contains(option[0]), "{}", stderr(&refused));
+    }
+}
+
+#[test]
 fn wrong_use_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(lockproof(&["hunt"]).status.code(), Some(2));

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,6 +106,12 @@ fn a_store_that_cannot_be_made_is_refused() {
     let options = options(&locker(), Search::Exhaustive, 1);
     let refused = hunt(&harness(), &workload(&["nonsense"], &["write a"]), &options, |_| true).unwrap_err();
     assert!(refused.to_string().contains("`nonsense` fails, before anything else is run"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let silent = folder.path().join("store");
+    fs::write(&silent, "#!/bin/sh\n[ \"$1\" != --help ] || exec sleep 600\n").unwrap();
+    fs::set_permissions(&silent, fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = hunt(&harness(), &workload(&[], &["layers"]), &hunting(&silent, "silent"), |_| true).unwrap_err();
+    assert!(refused.to_string().contains("--help` does not end"), "{refused}");
     let many = ["write a"; 6];
     let refused = hunt(&harness(), &workload(&[], &many), &options, |_| true).unwrap_err();
     assert!(refused.to_string().contains("1 to 5 commands"), "{refused}");

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{LIMITS, commands_at_once, harness, hunting};
+use lockproof_harness::hunt::fault::Fault;
+use lockproof_harness::hunt::faults::{FaultOptions, faults};
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, Search, hunt, replay};
 
@@ -135,4 +137,58 @@ fn what_is_built_upon_something_half_made_is_told_of() {
     );
     let report = hunted("whole");
     assert!(report.violation.is_none() && report.executions == 3, "{report:?}");
+}
+
+/// `hold` makes a directory and takes it away, with whatever is in it. `note` takes away what a `hold` that was killed has left,
+/// and then makes something in it, if somebody has made it again; that stays only if its `hold` is killed after that. Then
+/// `layers` cannot take it away.
+const HOLDS: &str = r#"#!/bin/sh
+while [ $# -gt 0 ]; do
+  case $1 in
+    --graph) mkdir -p "$2"; cd "$2" || exit 1; shift;;
+    --run|--storage-driver) shift;;
+    hold) mkdir held; mv held gone && rm -r gone; exit 0;;
+    note) rmdir held; mkdir held/note; exit 0;;
+    layers) [ ! -e held ] || rmdir held; exit;;
+    *) exit 0;;
+  esac
+  shift
+done
+"#;
+
+/// Nothing is wrong without the crash in any order, nor with a crash at any event of one command that is alone up to it.
+#[test]
+fn a_crash_that_breaks_something_only_within_an_interleaving_is_found_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = script(folder.path(), "store", HOLDS);
+    let workload = commands_at_once(&[], &["hold", "note"]);
+    let sound = hunt(&harness(), &workload, &hunting(&program, "broken"), |_| true).unwrap();
+    assert_eq!((sound.ended, sound.struck), (Ended::Exhausted, [].into()));
+    let (programs, time) = (vec![program.clone()], Duration::from_secs(600));
+    let options = FaultOptions { programs, faults: vec![Fault::Crash], time, limits: LIMITS };
+    let alone = faults(&harness(), &workload, &options, |_| true).unwrap();
+    assert!(alone.complete && alone.broken.is_empty(), "{:?}", alone.broken);
+    for search in [Search::Random, Search::Pct { depth: 3 }] {
+        let [(recording, wrong), three] = [1, 3].map(|lanes| {
+            let (faults, seed, executions) = (vec![Fault::Crash], 10, 100);
+            let options = HuntOptions { lanes, search, faults, seed, executions, ..hunting(&program, "broken") };
+            let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
+            assert_eq!(report.ended, Ended::Violated, "{search:?}: {report:?}");
+            let violation = report.violation.unwrap();
+            assert_eq!(violation.execution.steps.iter().filter(|step| step.fault.is_some()).count(), 1);
+            (violation.recording, violation.wrong)
+        });
+        assert_eq!((&recording, &wrong), (&three.0, &three.1));
+        assert_eq!((wrong.property, &*wrong.detail), ("recovery", "later, `layers` ends with 1"));
+        assert_eq!(recording.faults.values().collect::<Vec<_>>(), [&Fault::Crash]);
+        let again = replay(&harness(), std::slice::from_ref(&program), None, &recording, 20, LIMITS).unwrap();
+        assert_eq!(again.found, vec![Some(wrong); 20]);
+    }
+}
+
+#[test]
+fn faults_are_drawn_only_where_orders_are() {
+    let options = HuntOptions { faults: vec![Fault::Crash], ..hunting(&locker(), "broken") };
+    let refused = hunt(&harness(), &commands_at_once(&[], &["layers"]), &options, |_| true).unwrap_err();
+    assert!(refused.to_string().contains("faults are drawn, for commands whose orders are drawn, too"), "{refused}");
 }

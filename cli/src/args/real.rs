@@ -36,6 +36,7 @@ Examples:
   lockproof hunt --start 'create-layer -i base' 'delete-layer base' 'create-layer -i a base'
   lockproof hunt --store 1.57.2 --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b' layers
   lockproof hunt --crash --fail ENOSPC,EIO 'create-layer -i a'
+  lockproof hunt --crash --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b'
   lockproof hunt --pairs --store 1.57.2 --for 10m      every command against every other
   lockproof hunt --store all 'create-layer -i a' layers
   lockproof hunt --replay lockproof-hunt.json --times 20
@@ -179,21 +180,21 @@ pub(crate) struct HuntArgs {
     /// How interleavings are chosen; without it, exhaustive, and with a daemon, random.
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyName>,
-    /// Of `pct`: how many orderings a violation needs at most.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
-    pub(crate) depth: u32,
-    /// Where random choices are drawn from.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// Of `pct`: how many orderings a violation needs at most; without it, 3.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) depth: Option<u32>,
+    /// Where random choices are drawn from; without it, 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// Every order with at most so many switches away from a command that could go on, instead of all orders.
     #[arg(long, value_name = "N", conflicts_with_all = ["strategy", "depth", "seed", "replay"])]
     pub(crate) preemptions_max: Option<u32>,
     /// Kill a command before each of its events in turn, instead of interleaving commands; then the others go on, and the
-    /// store is looked at and used.
-    #[arg(long, conflicts_with_all = ["strategy", "depth", "seed", "preemptions_max", "replay"])]
+    /// store is looked at and used. With `--strategy pct` or `random`: before an event that is drawn, within an interleaving.
+    #[arg(long, conflicts_with_all = ["preemptions_max", "replay"])]
     pub(crate) crash: bool,
     /// The same with an error in place of each call that may fail so: ENOSPC, EIO, EDEADLK, ENOLCK, EINTR, short-write.
-    #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["strategy", "depth", "seed", "preemptions_max", "replay"])]
+    #[arg(long, value_name = "ERROR,…", value_delimiter = ',', value_parser = fault(), conflicts_with_all = ["preemptions_max", "replay"])]
     pub(crate) fail: Vec<Fault>,
     /// So many executions at once, each with a store and a supervisor of its own; without it, one for each processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -216,6 +217,18 @@ pub(crate) struct HuntArgs {
     /// How to show what was found.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+}
+
+impl HuntArgs {
+    /// What was given as `--depth`.
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.unwrap_or(3)
+    }
+
+    /// What was given as `--seed`.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(1)
+    }
 }
 
 #[derive(Args, Debug)]

@@ -70,7 +70,8 @@ impl Strike {
         Some(Self::new(participant, before, step.fault?))
     }
 
-    /// Takes a step that was chosen: what happens in its place, if it is the one.
+    /// Takes a step that was chosen: what happens in its place, if it is the one. Where that cannot happen in place of it, it
+    /// waits for the next.
     pub(super) fn at(strike: &mut Option<Self>, step: &Step) -> Option<Fault> {
         let this = strike.as_mut().filter(|strike| strike.participant == step.unit.participant)?;
         match this.left.checked_sub(1) {
@@ -78,7 +79,10 @@ impl Strike {
                 this.left = left;
                 None
             }
-            None => strike.take().map(|strike| strike.fault),
+            None if this.fault == Fault::Crash || step.possible.contains(&this.fault) => {
+                strike.take().map(|strike| strike.fault)
+            }
+            None => None,
         }
     }
 }

@@ -155,7 +155,11 @@ pub fn faults(
                     report.cut.1.get_or_insert_with(|| format!("{at}: {why}"));
                     continue;
                 }
-                if let Some(wrong) = explained.judge(&mut ground, &execution, &mut outcomes)? {
+                let (wrong, outcome) = explained.judge(&mut ground, &execution)?;
+                if let Some(outcome) = outcome.filter(|new| !outcomes.iter().any(|(known, _)| known == new)) {
+                    outcomes.push((outcome, wrong.is_none()));
+                }
+                if let Some(wrong) = wrong {
                     let recording = Recording::of(workload, wrong.property, &wrong.detail, &execution);
                     let step = step.what.clone();
                     report.broken.push(Broken { participant, event, step, fault, wrong, recording, execution });
@@ -190,64 +194,75 @@ fn repeat(
 /// the faulty ones.
 pub(super) struct Explained {
     allowed: Vec<(BTreeSet<usize>, Outcome)>,
-    faulty: BTreeSet<usize>,
 }
 
 impl Explained {
+    /// Of executions in which all of `faulty` have a fault, or some of them.
     pub(super) fn new(
         ground: &mut Ground,
         workload: &Workload,
         faulty: &BTreeSet<usize>,
     ) -> Result<Self, HarnessError> {
+        Self::of_each(ground, workload, subsets(workload.commands.len(), faulty))
+    }
+
+    /// Of executions in which one participant has a fault, whichever.
+    pub(super) fn of_any(ground: &mut Ground, workload: &Workload) -> Result<Self, HarnessError> {
+        let number = workload.commands.len();
+        let without = |one: usize| (0..number).filter(|other| *other != one).collect();
+        let all = std::iter::once((0..number).collect());
+        Self::of_each(ground, workload, all.chain((0..number).map(without)).collect())
+    }
+
+    fn of_each(ground: &mut Ground, workload: &Workload, sets: Vec<BTreeSet<usize>>) -> Result<Self, HarnessError> {
         let mut allowed = Vec::new();
-        for present in subsets(workload.commands.len(), faulty) {
+        for present in sets {
             let participants: Vec<usize> = present.iter().copied().collect();
             let outcomes = ground.orders_of(workload, &participants)?;
             allowed.extend(outcomes.into_iter().map(|(_, outcome)| (present.clone(), outcome)));
         }
-        Ok(Self { allowed, faulty: faulty.clone() })
+        Ok(Self { allowed })
     }
 
-    /// What is wrong with an execution, if it came to an end. What came of it is added to those that are new, with whether it
-    /// is explained.
+    /// What is wrong with an execution, and what came of it, if it came to an end.
     pub(super) fn judge(
         &self,
         ground: &mut Ground,
         execution: &Execution,
-        outcomes: &mut Vec<(Outcome, bool)>,
-    ) -> Result<Option<Wrong>, HarnessError> {
+    ) -> Result<(Option<Wrong>, Option<Outcome>), HarnessError> {
         if let Some(detail) = execution.replaced_without_lock().into_iter().next() {
-            return Ok(Some(Wrong { property: "exclusive", detail }));
+            return Ok((Some(Wrong { property: "exclusive", detail }), None));
         }
         match &execution.end {
-            End::Stuck(waiting) => Ok(Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") })),
-            End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok(None),
+            End::Stuck(waiting) => Ok((Some(Wrong { property: "no-deadlock", detail: waiting.join("; ") }), None)),
+            End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok((None, None)),
             End::Done => {
                 let (outcome, _) = ground.outcome(&execution.said)?;
-                let wrong = self.unexplained(&outcome);
-                if !outcomes.iter().any(|(known, _)| *known == outcome) {
-                    outcomes.push((outcome, wrong.is_none()));
-                }
-                Ok(wrong)
+                Ok((self.unexplained(&outcome, &execution.faulty()), Some(outcome)))
             }
         }
     }
 
-    fn unexplained(&self, outcome: &Outcome) -> Option<Wrong> {
+    /// What is wrong with what came of an execution in which these have a fault.
+    fn unexplained(&self, outcome: &Outcome, faulty: &BTreeSet<usize>) -> Option<Wrong> {
         // One that says that it succeeded has taken effect, and has printed what it prints.
         let failed: BTreeSet<usize> =
-            self.faulty.iter().copied().filter(|faulty| outcome.said[*faulty].0 != Some(0)).collect();
+            faulty.iter().copied().filter(|faulty| outcome.said[*faulty].0 != Some(0)).collect();
+        let whole =
+            |present: &BTreeSet<usize>| (0..outcome.said.len()).all(|at| faulty.contains(&at) || present.contains(&at));
+        let allowed: Vec<&(BTreeSet<usize>, Outcome)> =
+            self.allowed.iter().filter(|(present, _)| whole(present)).collect();
         let agrees = |(present, allowed): &&(BTreeSet<usize>, Outcome)| {
             let is_alike = |at: usize| failed.contains(&at) || allowed.said[at] == outcome.said[at];
             (0..outcome.said.len()).all(|at| is_alike(at) && (failed.contains(&at) || present.contains(&at)))
         };
-        let possible: Vec<&Outcome> = self.allowed.iter().filter(agrees).map(|(_, outcome)| outcome).collect();
+        let possible: Vec<&Outcome> = allowed.iter().copied().filter(agrees).map(|(_, outcome)| outcome).collect();
         if possible.iter().any(|allowed| allowed.later == outcome.later) {
             return None;
         }
         let status = |status: Option<i32>| status.map_or("a signal".into(), |status| status.to_string());
         for (at, (words, (ended, said))) in LATER.iter().zip(&outcome.later).enumerate() {
-            if *ended != Some(0) && self.allowed.iter().all(|(_, allowed)| allowed.later[at].0 == Some(0)) {
+            if *ended != Some(0) && allowed.iter().all(|(_, allowed)| allowed.later[at].0 == Some(0)) {
                 let said = if said.is_empty() { String::new() } else { format!(" and says {said:?}") };
                 let detail = format!("later, `{words}` ends with {}{said}", status(*ended));
                 return Some(Wrong { property: "recovery", detail });

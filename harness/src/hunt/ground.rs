@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::asked::commands_of;
 use super::daemon::judge::of_calls;
 use super::execution::{End, Execution, Limits, Said, Stage, execute};
+use super::faults::Explained;
 use super::oracle::linear::{Precedence, Specification};
 use super::oracle::stamped::without_stamp;
 use super::oracle::store::{Store, not_whole};
@@ -63,6 +64,8 @@ pub(super) struct Expected {
     pub(super) specification: Result<Specification, String>,
     /// The workload, where processes of the library make calls: no order of them is run beforehand.
     pub(super) calls: Option<Workload>,
+    /// What may come of commands one of which has a fault, where faults are wanted.
+    pub(super) struck: Option<Explained>,
 }
 
 impl Ground {
@@ -149,7 +152,13 @@ impl Ground {
                 .and_then(|begin| Specification::of_workload(begin, workload, adds_at_once))
                 .map_err(|unknown| format!("`{unknown}` is not modelled"));
             let makes = Some(workload.clone());
-            return Ok(Expected { allowed: Vec::new(), not_whole: BTreeSet::new(), specification, calls: makes });
+            return Ok(Expected {
+                allowed: Vec::new(),
+                not_whole: BTreeSet::new(),
+                specification,
+                calls: makes,
+                struck: None,
+            });
         }
         let mut specification = (self.begin.clone())
             .and_then(|begin| Specification::new(begin, &workload.commands, adds_at_once))
@@ -168,7 +177,7 @@ impl Ground {
             }
             allowed.push((order, outcome));
         }
-        Ok(Expected { allowed, not_whole, specification, calls: None })
+        Ok(Expected { allowed, not_whole, specification, calls: None, struck: None })
     }
 
     /// What each order of some of the commands gives, without the others.
@@ -230,6 +239,9 @@ impl Ground {
         execution: &Execution,
         expected: &Expected,
     ) -> Result<(Option<Wrong>, Option<Outcome>), HarnessError> {
+        if let Some(struck) = expected.struck.as_ref().filter(|_| !execution.faulty().is_empty()) {
+            return struck.judge(self, execution);
+        }
         let wrong = |property, detail| Ok((Some(Wrong { property, detail }), None));
         if let Some(detail) = execution.replaced_without_lock().into_iter().next() {
             return wrong("exclusive", detail);

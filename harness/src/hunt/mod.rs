@@ -48,6 +48,7 @@ use crate::Harness;
 use crate::error::HarnessError;
 use baseline::Baseline;
 use execution::{End, Execution, Limits};
+use fault::Fault;
 use faults::Explained;
 use ground::Ground;
 use lanes::Ran;
@@ -55,7 +56,7 @@ use oracle::lock_order::LockOrder;
 use outcome::Outcome;
 use recording::Recording;
 use shrink::simplest;
-use strategy::{Bounded, Exhaustive, Pct, Progress, RETRIES, Random, RunsAhead};
+use strategy::{Bounded, Exhaustive, Pct, Progress, RETRIES, Random, RunsAhead, Struck};
 use workload::Workload;
 
 /// How long a simpler execution is looked for.
@@ -96,6 +97,9 @@ pub struct HuntOptions {
     pub baseline: Baseline,
     /// How schedules are chosen.
     pub search: Search,
+    /// One of them comes in each execution but the first, drawn from the seed, as its step is: for [`Search::Pct`] and
+    /// [`Search::Random`] of commands.
+    pub faults: Vec<Fault>,
     /// Where random choices are drawn from.
     pub seed: u64,
     /// How many executions are run at once, at least 1. What is found does not depend on it, but for executions that are cut by
@@ -155,6 +159,8 @@ pub struct HuntReport {
     pub executions: u64,
     /// How many steps they had.
     pub steps: u64,
+    /// How many executions had each fault.
+    pub struck: BTreeMap<Fault, u64>,
     /// How many executions were cut by a limit, or did not go as they had before.
     pub cut: u64,
     /// Of the exhaustive search.
@@ -204,7 +210,14 @@ fn hunt_on(
     options: &HuntOptions,
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
-    let expected = grounds[0].expected(workload)?;
+    let mut expected = grounds[0].expected(workload)?;
+    if !options.faults.is_empty() {
+        if !matches!(options.search, Search::Pct { .. } | Search::Random) || !workload.daemons.is_empty() {
+            return Err(HarnessError::Refused("faults are drawn, for commands whose orders are drawn, too".into()));
+        }
+        expected.struck = Some(Explained::of_any(&mut grounds[0], workload)?);
+    }
+    let expected = expected;
     // Time is for the search: what is expected has to be known, however little there is.
     let began = Instant::now();
     let mut search: Box<dyn RunsAhead> = match options.search {
@@ -213,12 +226,16 @@ fn hunt_on(
         Search::Pct { depth } => Box::new(Pct::new(options.seed, depth)),
         Search::Random => Box::new(Random::new(options.seed)),
     };
+    if !options.faults.is_empty() {
+        search = Box::new(Struck::new(search, options.seed, &options.faults));
+    }
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut lock_order = LockOrder::default();
     let mut report = HuntReport {
         ended: Ended::Exhausted,
         executions: 0,
         steps: 0,
+        struck: options.faults.iter().map(|fault| (*fault, 0)).collect(),
         cut: 0,
         progress: None,
         outcomes: (0, 0),
@@ -242,6 +259,9 @@ fn hunt_on(
         report.executions += 1;
         report.steps += execution.steps.len() as u64;
         report.cut += u64::from(matches!(execution.end, End::Limit(_) | End::Diverged { .. }));
+        for fault in execution.steps.iter().filter_map(|step| step.fault) {
+            *report.struck.entry(fault).or_default() += 1;
+        }
         lock_order.add(&execution);
         outcomes.extend(outcome.filter(|outcome| !outcomes.contains(outcome)));
         if let Some(wrong) = wrong {
@@ -321,11 +341,11 @@ pub fn replay(
         .filter_map(|at| recording.schedule.get(*at))
         .map(|(participant, ..)| *participant)
         .collect();
-    let expected = ground.expected(&recording.workload)?;
+    let mut expected = ground.expected(&recording.workload)?;
     // What calls may come to is not run beforehand, but known from the model.
-    let none = BTreeSet::new();
-    let left_out = if expected.calls.is_some() { &none } else { &faulty };
-    let explained = Explained::new(&mut ground, &recording.workload, left_out)?;
+    if expected.calls.is_none() && !faulty.is_empty() {
+        expected.struck = Some(Explained::new(&mut ground, &recording.workload, &faulty)?);
+    }
     let mut replayed = Replayed { found: Vec::new(), again: 0, last: None };
     for _ in 0..times {
         let mut execution = ground.repeat(recording, limits)?;
@@ -336,10 +356,7 @@ pub fn replay(
             retries += 1;
         }
         replayed.again += retries;
-        replayed.found.push(match faulty.is_empty() || expected.calls.is_some() {
-            true => ground.judge(&execution, &expected)?.0,
-            false => explained.judge(&mut ground, &execution, &mut Vec::new())?,
-        });
+        replayed.found.push(ground.judge(&execution, &expected)?.0);
         replayed.last = Some(execution);
     }
     Ok(replayed)

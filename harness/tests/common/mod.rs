@@ -41,6 +41,7 @@ pub(crate) fn hunting(program: &Path, release: &str) -> HuntOptions {
         releases: vec![release.into()],
         baseline: Baseline::default(),
         search: Search::Exhaustive,
+        faults: Vec::new(),
         seed: 1,
         lanes: 1,
         executions: 1000,

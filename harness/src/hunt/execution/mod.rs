@@ -6,7 +6,7 @@ mod steps;
 
 pub(super) use exclusive::lock_of;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -132,6 +132,13 @@ impl Stage {
         command.extend(["--storage-driver".into(), "vfs".into()]);
         command.extend(words.iter().map(Into::into));
         command
+    }
+}
+
+impl Execution {
+    /// Who has a fault.
+    pub(super) fn faulty(&self) -> BTreeSet<usize> {
+        self.steps.iter().filter(|step| step.fault.is_some()).map(|step| step.unit.participant).collect()
     }
 }
 

@@ -5,6 +5,7 @@ mod exhaustive;
 mod pct;
 mod random;
 mod recorded;
+mod struck;
 #[cfg(test)]
 mod toy;
 
@@ -13,6 +14,8 @@ pub use exhaustive::{Exhaustive, Progress};
 pub use pct::Pct;
 pub use random::Random;
 pub use recorded::Recorded;
+
+pub(super) use struck::Struck;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::Strategy;
-use crate::hunt::execution::{End, Execution};
+use crate::hunt::execution::{End, Execution, Said};
+use crate::hunt::fault::Fault;
 use crate::hunt::step::{Step, Unit};
 use crate::supervise::event::{Action, FileId, FileRef, LockKind, Range, ReleasedBy, Wanted};
 use Toy::{Lock, Read, Unlock, Write};
@@ -85,6 +86,11 @@ impl<'p> World<'p> {
         self.at[unit] += 1;
     }
 
+    fn kill(&mut self, unit: usize) {
+        self.at[unit] = self.programs[unit].len();
+        self.held.retain(|(holder, ..)| *holder != unit);
+    }
+
     /// What came of it, in words.
     pub(super) fn end(&self) -> String {
         format!("{:?} {:?} {:?}", self.memory, self.read, self.at)
@@ -111,8 +117,14 @@ pub(super) fn run(
         let possible: Vec<Step> = enabled.iter().map(|unit| world.next(*unit)).collect();
         match strategy.choose(&possible).expect("a toy does the same each time") {
             Some(chosen) => {
-                steps.push(possible[chosen].clone());
-                world.take(enabled[chosen]);
+                let (mut step, unit) = (possible[chosen].clone(), enabled[chosen]);
+                step.fault = strategy.fault(&step);
+                match step.fault {
+                    None => world.take(unit),
+                    Some(Fault::Crash) => world.kill(unit),
+                    Some(_) => world.at[unit] += 1,
+                }
+                steps.push(step);
             }
             None => break End::Abandoned,
         }
@@ -120,7 +132,8 @@ pub(super) fn run(
     tell(&world, &steps, &end);
     let stuck = (0..programs.len()).filter(|unit| world.at[*unit] < programs[*unit].len());
     let blocked = if end == End::Abandoned { Vec::new() } else { stuck.map(|unit| world.next(unit)).collect() };
-    strategy.learn(&Execution { steps, events: Vec::new(), said: Vec::new(), end, blocked, calls: Vec::new() })
+    let said = vec![Said::default(); programs.len()];
+    strategy.learn(&Execution { steps, events: Vec::new(), said, end, blocked, calls: Vec::new() })
 }
 
 /// Small programs drawn at random, of locks that may be nested in any order; each with its seed.
