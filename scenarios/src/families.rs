@@ -21,6 +21,7 @@ macro_rules! templates {
 const TEMPLATES: &[(&str, &str)] = templates![
     "alone",
     "gives-locks-back",
+    "gives-locks-back-after-a-change",
     "is-seen",
     "is-seen-by-a-reader",
     "after-mount",
@@ -52,6 +53,26 @@ const OF_LOCK_FILES: &[(&str, &str)] = templates![
     "locked-and-locked-twice",
     "got-by-two-threads",
     "locked-in-each-way",
+];
+
+/// Those in which the call finds in an additional store what it looks for.
+const OF_ADDITIONAL: &[(&str, &str)] = templates!["with-additional", "after-additional", "reads-additional-beside"];
+
+/// What stands for `VARIANT` and for `CALLS` in them.
+const ADDITIONAL_VARIANTS: &[(&str, &[&str])] = &[
+    ("names-elsewhere", &["names shared"]),
+    ("names-of-an-image-elsewhere", &["names shared-img"]),
+    ("lookup-elsewhere", &["lookup far"]),
+    ("lookup-of-an-image-elsewhere", &["lookup distant"]),
+    ("exists-elsewhere", &["exists shared"]),
+    ("exists-of-an-image-elsewhere", &["exists shared-img"]),
+    ("diff-elsewhere", &["diff shared", "close-diff shared"]),
+    ("put-layer-on-one-elsewhere", &["put-layer new parent=shared"]),
+    ("create-image-of-a-layer-elsewhere", &["create-image new layer=shared"]),
+    ("create-container-of-an-image-elsewhere", &["create-container new image=shared-img"]),
+    ("layers-here-and-elsewhere", &["layers"]),
+    ("images-here-and-elsewhere", &["images"]),
+    ("lists-here-and-elsewhere", &["multi-list"]),
 ];
 
 /// The lock files of the other scenarios.
@@ -144,6 +165,9 @@ pub fn families() -> Result<&'static [Relative], &'static Refused> {
         };
         let pairs = TEMPLATES.iter().chain(FEW).flat_map(|one| VARIANTS.iter().map(move |variant| (one, variant)));
         let pairs = pairs.filter(|(template, variant)| is_about(template.0, variant.0));
+        let elsewhere =
+            OF_ADDITIONAL.iter().flat_map(|one| ADDITIONAL_VARIANTS.iter().map(move |variant| (one, variant)));
+        let pairs = pairs.chain(elsewhere);
         let files = OF_LOCK_FILES.iter().flat_map(|one| LOCK_FILES.iter().map(move |file| (one, file)));
         let of_files = files.map(|(template, file)| of_file(template, file));
         pairs.map(|(template, variant)| of_calls(template, variant)).chain(of_files).collect()
@@ -158,7 +182,8 @@ mod tests {
     #[test]
     fn every_template_makes_a_scenario_of_every_variant_and_no_two_have_one_name() {
         let all = families().unwrap_or_else(|refused| panic!("{}", refused.lines().collect::<Vec<_>>().join("\n")));
-        assert_eq!(all.len(), TEMPLATES.len() * VARIANTS.len() + 8 + OF_LOCK_FILES.len() * LOCK_FILES.len());
+        let of_calls = TEMPLATES.len() * VARIANTS.len() + 8 + OF_ADDITIONAL.len() * ADDITIONAL_VARIANTS.len();
+        assert_eq!(all.len(), of_calls + OF_LOCK_FILES.len() * LOCK_FILES.len());
         let mut names: Vec<&str> = all.iter().map(|relative| relative.scenario.name.as_str()).collect();
         names.extend(crate::BUILT_IN.iter().map(|(name, _)| *name));
         let count = names.len();
