@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for each change: random scenarios, on which every engine checks the others, and each scenario of the
-# tool by all engines.
+# What takes too long for each change: random scenarios, on which every engine checks the others, each scenario of the tool
+# by all engines, and every mutant of two protocols, those known to be equivalent on all scenarios.
 #
 #   scripts/nightly.sh [CORPUS]
 #
@@ -25,4 +25,7 @@ run() {
 cargo build --release --locked -p lockproof-cli || exit 1
 run target/release/lockproof fuzz --for "$for" --seed "$seed" --corpus "$corpus"
 run target/release/lockproof check --engine all --no-real --quiet --time-max 2m
+for protocol in v1_24 one_way_upgrade; do
+  run target/release/lockproof mutants --protocol "$protocol" --thorough
+done
 exit "$status"

@@ -56,7 +56,12 @@ const OF_LOCK_FILES: &[(&str, &str)] = templates![
 ];
 
 /// Those in which the call finds in an additional store what it looks for.
-const OF_ADDITIONAL: &[(&str, &str)] = templates!["with-additional", "after-additional", "reads-additional-beside"];
+const OF_ADDITIONAL: &[(&str, &str)] = templates![
+    "with-additional",
+    "after-additional",
+    "reads-additional-beside",
+    "gives-locks-back-here-and-elsewhere",
+];
 
 /// What stands for `VARIANT` and for `CALLS` in them.
 const ADDITIONAL_VARIANTS: &[(&str, &[&str])] = &[
