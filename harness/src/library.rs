@@ -101,10 +101,13 @@ pub fn build(source: &Source, race: bool, into: &Path) -> Result<PathBuf, BuildE
     fs::create_dir_all(into).map_err(io("make", into))?;
     let into = into.canonicalize().map_err(io("find", into))?;
     let text = into.join("main.go");
-    fs::write(&text, MAIN).map_err(io("write", &text))?;
+    put(&text, MAIN).map_err(io("write", &text))?;
     let program = into.join(if race { "driver-race" } else { "driver" });
+    // Another may build it at the same time, or run it.
+    let beside = tempfile::tempdir_in(&into).map_err(io("make a folder in", &into))?;
+    let built = beside.path().join("driver");
     let mut go = Command::new("go");
-    go.args(["build", "-tags", TAGS, "-o"]).arg(&program).stdin(Stdio::null());
+    go.args(["build", "-tags", TAGS, "-o"]).arg(&built).stdin(Stdio::null());
     if race {
         go.arg("-race");
     }
@@ -125,7 +128,7 @@ pub fn build(source: &Source, race: bool, into: &Path) -> Result<PathBuf, BuildE
             let tree = tree.canonicalize().map_err(io("find", tree))?;
             let overlay = into.join("overlay.json");
             let replace = serde_json::json!({ "Replace": { tree.join(OVERLAID).to_string_lossy(): text } });
-            fs::write(&overlay, replace.to_string()).map_err(io("write", &overlay))?;
+            put(&overlay, &replace.to_string()).map_err(io("write", &overlay))?;
             go.arg("-overlay").arg(&overlay).arg("./cmd/lockproof-driver").current_dir(&tree);
         }
     }
@@ -136,7 +139,16 @@ pub fn build(source: &Source, race: bool, into: &Path) -> Result<PathBuf, BuildE
     if !output.status.success() {
         return Err(BuildError::Compile { output: String::from_utf8_lossy(&output.stderr).trim_end().to_owned() });
     }
+    fs::rename(&built, &program).map_err(io("write", &program))?;
     Ok(program)
+}
+
+/// Writes a file so that nobody ever reads half of it.
+fn put(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// A call, as the driver reads it.
