@@ -2,23 +2,11 @@
 
 mod common;
 
-use common::{json, lockproof, stderr};
-
-/// Whether the real library can be built and the real command be run here; says so loudly if not.
-fn is_here() -> bool {
-    let gone = ["/usr/share/gocode/src/github.com/containers/storage", "/usr/bin/go", "/usr/bin/containers-storage"]
-        .into_iter()
-        .find(|path| !std::path::Path::new(path).exists());
-    let Some(gone) = gone else { return true };
-    let banner = format!("{gone} is not there: NOTHING is checked of `stress --daemon`; .ci/run says what to install");
-    assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
-    eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
-    false
-}
+use common::{has_library_and, json, lockproof, stderr};
 
 #[test]
 fn a_daemon_and_commands_are_measured() {
-    if !is_here() {
+    if !has_library_and(&["/usr/bin/containers-storage"], "`stress --daemon`") {
         return;
     }
     let said = json(&["stress", "--daemon", "2", "--commands", "1", "--for", "1s", "--seed", "7"], 0);
@@ -43,7 +31,7 @@ fn a_scenario_and_a_daemon_are_not_stressed_at_once() {
 
 #[test]
 fn what_is_no_source_tree_is_refused_in_words() {
-    if !is_here() {
+    if !has_library_and(&["/usr/bin/containers-storage"], "`stress --daemon`") {
         return;
     }
     let refused = lockproof(&["stress", "--daemon", "2", "--go-source", "src"]);

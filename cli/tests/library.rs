@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{command, json, says, stderr, stdout};
+use common::{command, has_library_and, json, says, stderr, stdout};
 use serde_json::{Value as Json, json};
 
 const SCENARIOS: [&str; 3] =
@@ -12,21 +12,9 @@ const SCENARIOS: [&str; 3] =
 /// (harness/tests/library_scenarios.rs makes it).
 const LATE_KILL: &str = "lk1:B141.A268.kA.B233-cdb13cd1";
 
-/// Whether the library can be built here; says so loudly if not.
-fn is_here() -> bool {
-    let gone = ["/usr/share/gocode/src/github.com/containers/storage", "/usr/bin/go"]
-        .into_iter()
-        .find(|path| !std::path::Path::new(path).exists());
-    let Some(gone) = gone else { return true };
-    let banner = format!("{gone} is not there: NOTHING is checked of the library; .ci/run says what to install");
-    assert!(std::env::var("LOCKPROOF_REQUIRE_REAL").as_deref() != Ok("1"), "{banner}");
-    eprintln!("\n{}\n{banner}\n{}\n", "!".repeat(80), "!".repeat(80));
-    false
-}
-
 #[test]
 fn what_is_found_of_the_installed_release_is_done_again_by_its_code() {
-    if !is_here() {
+    if !has_library_and(&[], "the library") {
         return;
     }
     let said = json(&[&["check"], &SCENARIOS[..], &["-p", "v1_43", "-p", "v1_24"]].concat(), 0);
@@ -48,7 +36,7 @@ fn what_is_found_of_the_installed_release_is_done_again_by_its_code() {
 
 #[test]
 fn a_schedule_is_run_again_by_the_library() {
-    if !is_here() {
+    if !has_library_and(&[], "the library") {
         return;
     }
     let text = says(&["replay", SCENARIOS[2], "-p", "v1_43", "--schedule", LATE_KILL], 0);
