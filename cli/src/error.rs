@@ -120,7 +120,9 @@ pub(crate) enum CliError {
     NoStore,
     /// A store that was named is not there.
     #[error("there is no containers-storage called `{name}`")]
-    #[diagnostic(help("a file, or one of the releases that scripts/fetch-releases.sh puts into {place}"))]
+    #[diagnostic(help(
+        "a file, one of the releases that scripts/fetch-releases.sh puts into {place}, or reference:PROTOCOL, with a protocol of `lockproof list --protocols`"
+    ))]
     UnknownStore {
         /// What was asked for.
         name: String,

@@ -11,10 +11,12 @@ use std::time::Duration;
 use lockproof_harness::Harness;
 use lockproof_harness::HarnessError;
 use lockproof_harness::hunt::baseline::Baseline;
+use lockproof_harness::hunt::build::Build;
 use lockproof_harness::hunt::execution::{Execution, Limits};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{self, Ended, HuntOptions, HuntReport, Search};
+use lockproof_model::protocol;
 use serde::Serialize;
 
 use crate::args::{Format, HuntArgs, StrategyName};
@@ -137,8 +139,8 @@ pub(crate) fn baseline(args: &HuntArgs, is_generated: bool) -> Result<Baseline, 
 pub(crate) struct Store {
     /// As it is named.
     pub(crate) name: String,
-    /// The program of each command; the last is that of all further ones.
-    pub(crate) programs: Vec<PathBuf>,
+    /// What runs each command; the last is that of all further ones.
+    pub(crate) programs: Vec<Build>,
     /// What they are called.
     pub(crate) releases: Vec<String>,
 }
@@ -164,7 +166,7 @@ fn stores(named: Option<&str>) -> Result<Vec<Store>, CliError> {
         let release = installed_release().unwrap_or_else(|| "installed".into());
         return Ok(vec![Store {
             name: program.display().to_string(),
-            programs: vec![program],
+            programs: vec![program.into()],
             releases: vec![release],
         }]);
     };
@@ -191,11 +193,18 @@ fn stores(named: Option<&str>) -> Result<Vec<Store>, CliError> {
     }])
 }
 
+/// The reference store is named by its protocol: `reference:v1_24`.
+const REFERENCE: &str = "reference:";
+
 fn one_store(named: &str) -> Option<Store> {
+    if let Some(protocol) = named.strip_prefix(REFERENCE).filter(|protocol| protocol::by_name(protocol).is_some()) {
+        let build = Build::Reference { program: std::env::current_exe().ok()?, protocol: protocol.into() };
+        return Some(Store { name: named.into(), programs: vec![build], releases: vec![named.into()] });
+    }
     let release = Path::new(RELEASES).join(named).join("containers-storage");
     let found = [PathBuf::from(named), release].into_iter().find(|path| path.is_file())?;
     let program = found.canonicalize().ok()?;
-    Some(Store { name: program.display().to_string(), programs: vec![program], releases: vec![named.into()] })
+    Some(Store { name: program.display().to_string(), programs: vec![program.into()], releases: vec![named.into()] })
 }
 
 /// The version of Debian's package, without what Debian adds to it.

@@ -209,7 +209,8 @@ impl Disk {
             .encode(document, value)
             .map_err(|problem| HarnessError::Document { path: path.clone(), problem })?;
         state.files_made += 1;
-        let name = format!(".tmp-{}{:x}-{:x}", document.file_name(), std::process::id(), state.files_made);
+        // Digits after the name, as Go's `os.CreateTemp` has them.
+        let name = format!(".tmp-{}{}{:06}", document.file_name(), std::process::id(), state.files_made);
         let temporary = path.with_file_name(name);
         make_parent(&path).map_err(HarnessError::io("make the directory of", path))?;
         let mut file = OpenOptions::new()

@@ -7,6 +7,7 @@
 //! | [`stamps`] | the 64 bytes at the beginning of a lock file |
 //! | [`worker`] | a process of a system, as the child sees it |
 //! | [`process`] | the same, as its parent sees it: started, asked, killed, waited for |
+//! | `reference` | the same protocol as a command of one process, with the arguments of `containers-storage` |
 //! | [`guardian`] | the directory of a run, removed even if we are killed |
 //! | [`replay`] | a schedule, in the model and by real processes, one step at a time |
 //! | [`shown`] | whether real processes showed what the model says |
@@ -32,6 +33,7 @@ pub mod kernel;
 pub mod library;
 pub mod probe;
 pub mod process;
+mod reference;
 pub mod replay;
 pub mod shown;
 pub mod stamps;

@@ -22,6 +22,7 @@ use crate::disk::{Attempt, Disk, Waiting};
 use crate::error::HarnessError;
 use crate::guardian;
 use crate::probe;
+use crate::reference;
 use crate::stamps::Bytes;
 use crate::stress;
 use crate::supervise;
@@ -54,8 +55,16 @@ pub fn run_if_asked_with(protocols: &[Entry]) {
         };
         std::process::exit(status);
     }
+    reference::run_if_asked(|name| find(protocols, name));
     bounded::execute_if_asked();
     supervise::run_if_asked();
+}
+
+/// The protocol of that name: one of the program's own, or one of the model's.
+fn find(protocols: &[Entry], name: &str) -> Result<Entry, String> {
+    let own = protocols.iter().find(|entry| entry.name == name).copied();
+    let missing = || format!("it has no protocol called {name:?}: give it to `worker::run_if_asked_with` in `main`");
+    own.or_else(|| protocol::by_name(name)).ok_or_else(missing)
 }
 
 fn serve(protocols: &[Entry]) -> Result<i32, String> {
@@ -71,20 +80,14 @@ fn serve(protocols: &[Entry]) -> Result<i32, String> {
     if !sys::die_with_parent(hello.parent).map_err(|error| error.to_string())? {
         return Ok(0);
     }
-    let find = |name: &str| {
-        let own = protocols.iter().find(|entry| entry.name == name).copied();
-        own.or_else(|| protocol::by_name(name)).ok_or_else(|| {
-            format!("it has no protocol called {name:?}: give it to `worker::run_if_asked_with` in `main`")
-        })
-    };
     match hello.role {
         Role::Steps { base, protocol } => {
             let disk = Disk::new(base).map_err(|error| error.to_string())?.telling_stamps();
-            let steps = Steps::new(find(&protocol)?, disk);
+            let steps = Steps::new(find(protocols, &protocol)?, disk);
             say(&Answer::Ready { pid: std::process::id() })?;
             steps.serve()
         }
-        Role::Free(run) => stress::child::serve(find(&run.protocol)?, run),
+        Role::Free(run) => stress::child::serve(find(protocols, &run.protocol)?, run),
         Role::Probe => probe::serve(),
         Role::Guardian { .. } => Ok(0),
     }

@@ -42,7 +42,7 @@ fn found(workload: &Workload, property: &str) -> Option<String> {
     let Some(violation) = &report.violation else { panic!("nothing is found: {report:?}") };
     assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
     let (command, driver) = programs()?;
-    let again = replay(&harness(), &[command], Some(driver), &violation.recording, TIMES, LIMITS).unwrap();
+    let again = replay(&harness(), &[command.into()], Some(driver), &violation.recording, TIMES, LIMITS).unwrap();
     let shown = again.found.iter().flatten().filter(|wrong| wrong.property == property).count();
     assert_eq!(shown, TIMES as usize, "{:?}", again.found);
     Some(violation.wrong.detail.clone())
@@ -118,6 +118,6 @@ fn a_kill_near_a_document_leaves_what_others_build_upon() {
     let recording = &shown.unwrap_or_else(|| panic!("nothing half-made is found: {report:?}")).violation.recording;
     let (at, fault) = recording.faults.iter().next().expect("somebody is killed");
     assert_eq!((recording.schedule[*at].0, fault.to_string().as_str()), (0, "crash"));
-    let again = replay(&harness(), &[command], Some(driver), recording, TIMES, LIMITS).unwrap();
+    let again = replay(&harness(), &[command.into()], Some(driver), recording, TIMES, LIMITS).unwrap();
     assert!(again.found.iter().flatten().filter(|wrong| wrong.property == "half-made").count() == TIMES as usize);
 }

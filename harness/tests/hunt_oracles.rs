@@ -164,7 +164,7 @@ fn a_crash_that_breaks_something_only_within_an_interleaving_is_found_there() {
     let workload = commands_at_once(&[], &["hold", "note"]);
     let sound = hunt(&harness(), &workload, &hunting(&program, "broken"), |_| true).unwrap();
     assert_eq!((sound.ended, sound.struck), (Ended::Exhausted, [].into()));
-    let (programs, time) = (vec![program.clone()], Duration::from_secs(600));
+    let (programs, time) = (vec![program.clone().into()], Duration::from_secs(600));
     let options = FaultOptions { programs, faults: vec![Fault::Crash], time, limits: LIMITS };
     let alone = faults(&harness(), &workload, &options, |_| true).unwrap();
     assert!(alone.complete && alone.broken.is_empty(), "{:?}", alone.broken);
@@ -181,7 +181,7 @@ fn a_crash_that_breaks_something_only_within_an_interleaving_is_found_there() {
         assert_eq!((&recording, &wrong), (&three.0, &three.1));
         assert_eq!((wrong.property, &*wrong.detail), ("recovery", "later, `layers` ends with 1"));
         assert_eq!(recording.faults.values().collect::<Vec<_>>(), [&Fault::Crash]);
-        let again = replay(&harness(), std::slice::from_ref(&program), None, &recording, 20, LIMITS).unwrap();
+        let again = replay(&harness(), &[program.clone().into()], None, &recording, 20, LIMITS).unwrap();
         assert_eq!(again.found, vec![Some(wrong); 20]);
     }
 }

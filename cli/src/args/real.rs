@@ -39,6 +39,7 @@ Examples:
   lockproof hunt --crash --strategy pct --time-max 10m 'create-layer -i a' 'create-layer -i b'
   lockproof hunt --pairs --store 1.57.2 --for 10m      every command against every other
   lockproof hunt --store all 'create-layer -i a' layers
+  lockproof hunt --store 1.43.0,reference:v1_43 'create-layer -i a' 'create-layer -i b'
   lockproof hunt --replay lockproof-hunt.json --times 20
   lockproof hunt --daemon random --seed 7 --time-max 10m --go-source ~/src/storage
   lockproof hunt --daemon 'open a; open b run-b; b images; 1: a create-image i; 2: b create-image j' images
@@ -175,7 +176,8 @@ pub(crate) struct HuntArgs {
     pub(crate) start: Vec<String>,
     /// The `containers-storage`: a file, or a release that scripts/fetch-releases.sh has fetched; without it, the one that is
     /// installed. `1.24.8,1.43.0`: the first command by the first, all others by the second. `all`: each release in turn.
-    #[arg(long, value_name = "FILE|RELEASE|all")]
+    /// `reference:PROTOCOL`: our reference store, for the commands that come to calls of a protocol.
+    #[arg(long, value_name = "FILE|RELEASE|reference:PROTOCOL|all")]
     pub(crate) store: Option<String>,
     /// How interleavings are chosen; without it, exhaustive, and with a daemon, random.
     #[arg(long, value_enum)]

@@ -6,10 +6,10 @@
 //! "Linearizability of persistent memory objects under a full-system-crash failure model", DISC 2016.)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Wrong;
+use super::build::Build;
 use super::execution::{End, Execution, Limits};
 use super::fault::Fault;
 use super::ground::Ground;
@@ -24,8 +24,8 @@ use crate::error::HarnessError;
 /// Which faults, and what bounds the sweep.
 #[derive(Clone, Debug)]
 pub struct FaultOptions {
-    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
-    pub programs: Vec<PathBuf>,
+    /// What runs the commands of each participant; the last is that of all further ones.
+    pub programs: Vec<Build>,
     /// Each is tried wherever it is possible.
     pub faults: Vec<Fault>,
     /// After how long it ends.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use super::asked::commands_of;
+use super::build::Build;
 use super::daemon::judge::of_calls;
 use super::execution::{End, Execution, Limits, Said, Stage, execute};
 use super::faults::Explained;
@@ -71,7 +71,7 @@ pub(super) struct Expected {
 impl Ground {
     pub(super) fn new(
         harness: &Harness,
-        programs: &[PathBuf],
+        programs: &[Build],
         driver: Option<&Path>,
         start: &[Vec<String>],
         limits: Limits,
@@ -89,7 +89,7 @@ impl Ground {
         let stage =
             Stage { programs: programs.to_vec(), driver: driver.map(Path::to_path_buf), store: store.clone(), output };
         let original = directory.path().join("original");
-        let known = programs.iter().map(|program| commands_of(harness, program)).collect::<Result<_, _>>()?;
+        let known = programs.iter().map(|program| program.commands(harness)).collect::<Result<_, _>>()?;
         let begin = Ok(Store::default());
         let observer = Observer::default();
         let mut ground = Self { observer, stage, original, limits, session, known, begin, _directory: directory };
@@ -307,7 +307,7 @@ fn alone(
     limits: Limits,
 ) -> Result<Said, HarnessError> {
     let workload = Workload { commands: vec![words.to_vec()], ..Workload::default() };
-    let stage = Stage { programs: vec![stage.program(participant).to_path_buf()], ..stage.clone() };
+    let stage = Stage { programs: stage.program(participant).cloned().into_iter().collect(), ..stage.clone() };
     let mut execution = execute(session, &stage, &workload, &mut First, limits)?;
     match execution.end {
         End::Done => Ok(execution.said.remove(0)),

@@ -4,6 +4,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | [`workload`] | what is run against what |
+//! | [`build`] | what runs the commands of a participant: the program, or our reference store |
 //! | [`catalogue`], [`pairs`], `asked` | workloads that are generated: every command against every other |
 //! | `ground` | a store to begin with, of which each execution has a copy |
 //! | [`execution`] | one execution, step by step |
@@ -23,6 +24,7 @@
 
 mod asked;
 pub mod baseline;
+pub mod build;
 pub mod catalogue;
 pub mod daemon;
 pub mod execution;
@@ -47,6 +49,7 @@ use std::time::{Duration, Instant};
 use crate::Harness;
 use crate::error::HarnessError;
 use baseline::Baseline;
+use build::Build;
 use execution::{End, Execution, Limits};
 use fault::Fault;
 use faults::Explained;
@@ -87,8 +90,8 @@ pub enum Search {
 /// What a hunt is for, and what bounds it.
 #[derive(Clone, Debug)]
 pub struct HuntOptions {
-    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
-    pub programs: Vec<PathBuf>,
+    /// What runs the commands of each participant; the last is that of all further ones.
+    pub programs: Vec<Build>,
     /// The driver of the library, for a workload with processes of it.
     pub driver: Option<PathBuf>,
     /// What they are called, as in [`Baseline`].
@@ -328,7 +331,7 @@ pub struct Replayed {
 /// As of [`hunt`].
 pub fn replay(
     harness: &Harness,
-    programs: &[PathBuf],
+    programs: &[Build],
     driver: Option<&Path>,
     recording: &Recording,
     times: u32,

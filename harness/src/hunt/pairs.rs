@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::asked::commands_of;
 use super::catalogue::{Catalogue, From};
 use super::ground::Ground;
 use super::workload::Workload;
@@ -59,7 +58,7 @@ impl Plan {
     /// # Errors
     /// If it does not say which commands it knows, and does not end either.
     pub fn new(harness: &Harness, options: &PairsOptions) -> Result<Self, HarnessError> {
-        let asked = options.hunt.programs.iter().map(|program| commands_of(harness, program));
+        let asked = options.hunt.programs.iter().map(|program| program.commands(harness));
         let known: Vec<BTreeSet<String>> = asked.collect::<Result<_, _>>()?;
         // Whoever comes first or second may run any command.
         let common = known.iter().skip(1).fold(known.first().cloned().unwrap_or_default(), |common, known| {

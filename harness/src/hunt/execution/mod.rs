@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use super::build::Build;
 use super::daemon::line::{Line, Made};
 use super::step::{Step, Unit};
 use super::strategy::Strategy;
@@ -40,6 +41,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often we look whether a process has come to rest, of which a thread waits for us.
 const LOOK: Duration = Duration::from_micros(30);
+
+/// How often, one after the other, those of a cycle are refused with `EDEADLK` and ask again, until we take it that they do so
+/// for ever: nobody else can go on, so nothing changes meanwhile.
+const REFUSALS_MAX: u32 = 20;
 
 /// How long the one that took the last step has, as a rule, until its next call.
 const NEXT_CALL: Duration = Duration::from_millis(2);
@@ -106,8 +111,8 @@ pub struct Limits {
 /// Where an execution takes place, and what is run.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// The unmodified `containers-storage` of each participant; the last is that of all further ones.
-    pub programs: Vec<PathBuf>,
+    /// What runs the commands of each participant; the last is that of all further ones.
+    pub programs: Vec<Build>,
     /// The driver of the library, for participants that are processes of it.
     pub driver: Option<PathBuf>,
     /// The directory of the store: `root` and `run` are below it.
@@ -117,16 +122,16 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The program of a participant.
+    /// What runs the command of a participant.
     #[must_use]
-    pub fn program(&self, participant: usize) -> &Path {
-        self.programs.get(participant).or(self.programs.last()).map_or(Path::new(""), PathBuf::as_path)
+    pub fn program(&self, participant: usize) -> Option<&Build> {
+        self.programs.get(participant).or(self.programs.last())
     }
 
     /// The words with which a command of the store begins.
     #[must_use]
     pub fn command(&self, participant: usize, words: &[String]) -> Vec<std::ffi::OsString> {
-        let mut command: Vec<std::ffi::OsString> = vec![self.program(participant).into()];
+        let mut command = self.program(participant).map(Build::words).unwrap_or_default();
         command.extend(["--graph".into(), self.store.join("root").into()]);
         command.extend(["--run".into(), self.store.join("run").into()]);
         command.extend(["--storage-driver".into(), "vfs".into()]);
@@ -157,6 +162,8 @@ struct Running<'a> {
     said: Vec<Said>,
     statuses: usize,
     steps: Vec<Step>,
+    /// How many of the last steps were refused with `EDEADLK`.
+    refusals: u32,
     events: Vec<(usize, Event)>,
     until: Instant,
 }
@@ -187,6 +194,7 @@ pub fn execute(
         said: vec![Said::default(); participants],
         statuses: 0,
         steps: Vec::new(),
+        refusals: 0,
         events: Vec::new(),
         until: Instant::now() + limits.time,
     };
@@ -208,6 +216,9 @@ impl Running<'_> {
         let create = |path: PathBuf| File::create(&path).map_err(HarnessError::io("create", path));
         let nothing = File::open("/dev/null").map_err(HarnessError::io("open", "/dev/null"))?;
         for (participant, words) in workload.commands.iter().enumerate() {
+            if let Some(why) = self.stage.program(participant).and_then(|build| build.refuses(words)) {
+                return Err(HarnessError::Refused(why));
+            }
             let command = self.stage.command(participant, words);
             let directory = self.stage.output.clone();
             let program = Program { command, directory: directory.clone(), environment: BTreeMap::new() };
@@ -249,6 +260,9 @@ impl Running<'_> {
             }
             if enabled.is_empty() {
                 return Ok(if self.session.is_over() { End::Done } else { End::Stuck(self.waiting()) });
+            }
+            if self.refusals >= REFUSALS_MAX && enabled.iter().all(|step| self.closes_cycle(step.unit)) {
+                return Ok(End::Stuck(self.waiting()));
             }
             if self.steps.len() >= limits.steps {
                 return Ok(End::Limit(format!("more than {} steps", limits.steps)));
@@ -348,7 +362,8 @@ impl Running<'_> {
             Happening::NotStarted { number, problem } => {
                 let participant = usize::try_from(number).unwrap_or(0);
                 let driver = self.stage.driver.as_deref().filter(|_| self.line(participant).is_some());
-                let program = driver.unwrap_or(self.stage.program(participant)).display().to_string();
+                let build = self.stage.program(participant).map(Build::to_string);
+                let program = driver.map(|path| path.display().to_string()).or(build).unwrap_or_default();
                 return Err(HarnessError::NotStarted { program, problem });
             }
             Happening::Ended(event) => {

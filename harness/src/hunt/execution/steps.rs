@@ -75,7 +75,7 @@ impl Running<'_> {
     }
 
     /// Whether a unit's request would get `EDEADLK` if all others had asked before.
-    fn closes_cycle(&self, unit: Unit) -> bool {
+    pub(super) fn closes_cycle(&self, unit: Unit) -> bool {
         let mut table = self.session.locks().clone();
         for (other, stopped) in &self.stopped {
             let requests = stopped.iter().filter_map(|stopped| Some((stopped.thread, stopped.request()?)));
@@ -92,6 +92,7 @@ impl Running<'_> {
     pub(super) fn take(&mut self, step: Step) -> Result<(), HarnessError> {
         let unit = step.unit;
         self.acts(unit.participant);
+        let refusals = std::mem::take(&mut self.refusals);
         if step.fault == Some(Fault::Crash) {
             self.crash(unit)?;
             self.steps.push(step);
@@ -113,6 +114,7 @@ impl Running<'_> {
                 };
                 let mut events = Vec::new();
                 if blocked {
+                    self.refusals = refusals + 1;
                     // The others of the cycle ask first.
                     self.described.clear();
                     let others: Vec<Unit> = self.stopped.keys().copied().filter(|other| *other != unit).collect();
