@@ -20,7 +20,7 @@ pub enum Property {
     /// Whoever goes on inside a lock file has it in the kernel, and no other thread of its process that it excludes is
     /// inside: the half of `Exclusive` that is judged where a lock is taken, whatever is done under it.
     MutualExclusion,
-    /// No thread that is not done and takes no step in any continuation.
+    /// No thread that is not done and takes no step in any continuation. One whose process panics waits no longer.
     NoDeadlock,
     /// No weakly fair cycle in which a thread waits for a lock file for ever.
     NoStarvationWeak,

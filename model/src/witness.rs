@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::op::{LockResult, Outcome};
 use crate::property::Property;
 use crate::schedule::{Schedule, Step};
-use crate::state::State;
+use crate::state::{Life, State};
 use crate::step::ModelError;
 use crate::system::System;
 use crate::trace::Effect;
@@ -88,7 +88,12 @@ fn stuck(machine: &mut Machine<'_>, detail: &str, states_max: usize) -> Result<(
         for step in machine.enabled()? {
             machine.state = state.clone();
             let Some(performed) = machine.try_step(step)? else { continue };
-            if performed.progress && actor(step).is_some_and(|actor| stuck.contains(&actor)) {
+            let gone = |(process, _): &Actor| machine.state.locals[usize::from(*process)].life != Life::Alive;
+            let is_free = |actor: Actor| {
+                performed.progress && stuck.contains(&actor)
+                    || stuck.iter().any(|other| other.0 == actor.0 && gone(other))
+            };
+            if actor(step).is_some_and(is_free) {
                 return Err(Fault::Shows(format!("{step:?} is possible: {detail}")));
             }
             if seen.insert(machine.state.clone()) {

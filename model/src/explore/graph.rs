@@ -136,7 +136,8 @@ pub(super) struct Stuck {
     actors: Vec<usize>,
 }
 
-/// The first state in which a thread that is not done takes no step in any continuation, even if others go on for ever.
+/// The first state in which a thread that is not done takes no step in any continuation, even if others go on for ever. One
+/// whose process panics waits no longer.
 /// With `after_kill`, only among states in which a process was killed.
 ///
 /// Which threads can still get on is the union over a component and all that it leads to.
@@ -154,6 +155,10 @@ pub(super) fn first_stuck(graph: &Graph, store: &Store, moves: &Moves<'_>, after
         for edge in graph.out(state) {
             if let Some(actor) = edge.actor().filter(|_| edge.progress()) {
                 alive[at + actor / 64] |= 1 << (actor % 64);
+            }
+            if panics(edge, store, moves) {
+                let first = edge.process() * ACTORS_PER_PROCESS;
+                (first..first + ACTORS_PER_PROCESS).for_each(|actor| alive[at + actor / 64] |= 1 << (actor % 64));
             }
             let to = found.of[edge.target() as usize] as usize * words;
             for word in 0..words {
@@ -215,6 +220,11 @@ pub(super) fn to_standstill(graph: &Graph, store: &Store, moves: &Moves<'_>, stu
 /// What each thread that is not done stands before, in a state in which nothing can go on.
 pub(super) fn standstill(moves: &Moves<'_>, ids: &[PartId]) -> String {
     describe(moves, ids, &threads(moves, ids).collect::<Vec<_>>())
+}
+
+/// Whether the step of a thread ends its process, and with it whoever waits there.
+fn panics(edge: &Edge, store: &Store, moves: &Moves<'_>) -> bool {
+    edge.actor().is_some() && moves.info(store.get(edge.target())[edge.process()]).done == u64::MAX
 }
 
 fn someone_died(moves: &Moves<'_>, ids: &[PartId]) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Actor, Edge, Plain, not_done, reach};
+use crate::state::Life;
 
 impl Plain<'_> {
     /// Backwards from each thread's steps: where it is not done and no step of it can be reached, it is stuck.
@@ -14,6 +15,12 @@ impl Plain<'_> {
             before[edge.target].push(from);
             if let Some(actor) = edge.actor.filter(|_| edge.progress) {
                 steps.entry(actor).or_default().push(from);
+            }
+            // Who panics ends those who wait in its process.
+            let ends = |process: usize| self.states[edge.target].locals[process].life != Life::Alive;
+            if let Some((process, _)) = edge.actor.filter(|(process, _)| ends(*process)) {
+                let threads = 0..self.states[from].locals[process].threads.len();
+                threads.for_each(|thread| steps.entry((process, thread)).or_default().push(from));
             }
         }
         let alive = steps.into_iter().map(|(actor, from)| (actor, reach(from, |state| before[*state].clone())));
