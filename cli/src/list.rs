@@ -212,6 +212,9 @@ fn describe(scenario: &Scenario, output: &Output) -> String {
     if scenario.crashes > 0 {
         let _ = writeln!(text, "\nKills, in all: {}", scenario.crashes);
     }
+    if scenario.fine_times {
+        text.push_str("\nFiles have fine-grained times.\n");
+    }
     text.push_str("\nExpected:\n");
     for property in &scenario.properties {
         let _ = writeln!(text, "  {property}");

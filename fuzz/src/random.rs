@@ -125,6 +125,7 @@ impl Random<'_> {
             properties: self.properties(),
             protocols: Some(vec![self.one_of(self.protocols).name.into()]),
             crashes,
+            fine_times: self.percent(10),
             images,
             containers,
             mounts: if self.percent(5) {

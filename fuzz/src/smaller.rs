@@ -52,6 +52,9 @@ impl Edits<'_> {
                 (0..kind.threads.len()).for_each(|thread| self.edit(|s| drop(s.kinds[at].threads.remove(thread))));
             }
         }
+        if scenario.fine_times {
+            self.edit(|s| s.fine_times = false);
+        }
         if scenario.crashes > 0 {
             self.edit(|s| s.crashes = 0);
             self.edit(|s| s.crashes -= 1);

@@ -164,7 +164,7 @@ fn the_two_accesses_of_a_data_race_are_shown() {
                 Some(Op::Set { cell, .. }) if writes => cell,
                 _ => return false,
             };
-            pending.thread == thread && cell.field == "s.roLayerStore"
+            pending.thread == thread && *cell.field == *"s.roLayerStore"
         })
     };
     let locks_released =

@@ -38,6 +38,7 @@ fn readers_and_writer() -> System {
         aliases: Vec::new(),
         processes: [read.clone(), read, write].into_iter().enumerate().map(process).collect(),
         crashes: 0,
+        fine_times: false,
     }
 }
 

@@ -44,6 +44,7 @@ fn system(processes: &[&[&[Call]]]) -> &'static System {
         aliases: Vec::new(),
         processes: processes.iter().enumerate().map(process).collect(),
         crashes: 0,
+        fine_times: false,
     }))
 }
 

@@ -9,6 +9,7 @@ use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::call::{Call, Reply, StoreId};
@@ -67,13 +68,13 @@ pub struct Cell<T> {
 impl<T> Cell<T> {
     /// A package variable.
     #[must_use]
-    pub fn global(field: impl Into<String>) -> Self {
+    pub fn global(field: impl Into<Arc<str>>) -> Self {
         Self { name: CellName { object: None, field: field.into() }, holds: PhantomData }
     }
 
     /// A field of `object`.
     #[must_use]
-    pub fn field(object: Object, field: impl Into<String>) -> Self {
+    pub fn field(object: Object, field: impl Into<Arc<str>>) -> Self {
         Self { name: CellName { object: Some(object), field: field.into() }, holds: PhantomData }
     }
 }

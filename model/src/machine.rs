@@ -1,6 +1,7 @@
 //! A system run step by step, one operation at a time: for replay, for traces, for the plain explorer of the tests.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::monitor::{self, Wrong};
 use crate::op::{Mode, Op, Path};
@@ -241,13 +242,13 @@ impl<'s> Machine<'s> {
     /// What is wrong with the state itself: two threads of a process stand before accesses to one cell, one a write.
     #[must_use]
     pub fn data_race(&self) -> Option<Wrong> {
-        self.state.locals.iter().find_map(|local| data_race(&self.model, local))
+        self.state.locals.iter().find_map(|local| data_race(&self.model, local)).map(|(_, wrong)| wrong)
     }
 }
 
-/// Two threads of a process that stand before unordered accesses to one cell, one of them a write.
+/// Two threads of a process that stand before unordered accesses to one cell, one of them a write: the field, and how.
 #[must_use]
-pub fn data_race(model: &Model<'_>, local: &Local) -> Option<Wrong> {
+pub fn data_race(model: &Model<'_>, local: &Local) -> Option<(Arc<str>, Wrong)> {
     let process = model.process(local.kind);
     let access = |thread: usize| {
         let node = model.automaton.node(local.threads[thread].node);
@@ -264,7 +265,7 @@ pub fn data_race(model: &Model<'_>, local: &Local) -> Option<Wrong> {
                 (access(first), access(second))
                 && cell == other
                 && (writes || other_writes)
-                && !model.races_left_out.contains(&cell.field)
+                && !model.races_left_out.contains(&*cell.field)
             {
                 let verb = |writes: bool| if writes { "writes" } else { "reads" };
                 let text = format!(
@@ -272,7 +273,7 @@ pub fn data_race(model: &Model<'_>, local: &Local) -> Option<Wrong> {
                     verb(writes),
                     verb(other_writes)
                 );
-                return Some((Property::NoDataRace, text));
+                return Some((Arc::clone(&cell.field), (Property::NoDataRace, text)));
             }
         }
     }

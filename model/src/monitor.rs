@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::call::{ADDITIONAL_MAX, Call, Fail, Reply, StoreId};
-use crate::op::{CellName, Mode, Note, Path};
+use crate::op::{CellName, Mode, Note, Op, Path};
 use crate::property::Property;
 use crate::protocol::layer_store::Mounts;
 use crate::protocol::layers::{self, Layer, Layers};
@@ -262,7 +262,13 @@ pub fn judge_load(inode: &Path, holds: &Value) -> Wrong {
 /// `driver-alive`: whether the cell is `s.graphDriver`.
 #[must_use]
 pub fn is_graph_driver(cell: &CellName) -> bool {
-    cell.object.is_none() && cell.field == "s.graphDriver"
+    cell.object.is_none() && &*cell.field == "s.graphDriver"
+}
+
+/// `driver-alive`: whether the operation is `s.graphDriver.Cleanup()`, after which no driver that was made before is alive.
+#[must_use]
+pub fn is_cleanup(op: &Op) -> bool {
+    matches!(op, Op::Get { cell } if cell.object.is_none() && &*cell.field == "s.graphDriver.home")
 }
 
 /// `driver-alive`: a document is replaced by a process whose driver was made before the last Shutdown, in this call. A new

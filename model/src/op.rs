@@ -4,6 +4,7 @@
 //! [`Outcome`]; a driver decides what the operation means. What it means on Linux is in [`world`](crate::world).
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ pub struct CellName {
     /// The object it is a field of, if it is one. The cells of an object that nothing points to are gone.
     pub object: Option<Object>,
     /// The name, unique in the object, or in the process where there is none.
-    pub field: String,
+    pub field: Arc<str>,
 }
 
 impl fmt::Display for CellName {

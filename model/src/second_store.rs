@@ -98,11 +98,11 @@ impl Names {
 
     fn rename(&self, name: &mut CellName) {
         if let Some(rest) = name.field.strip_prefix("s.").filter(|_| name.object.is_none()) {
-            name.field = format!("s{}.{rest}", self.of);
+            name.field = format!("s{}.{rest}", self.of).into();
         } else if let Some(own) = name.field.strip_prefix("lockfiles[").and_then(|path| self.path(path)) {
-            name.field = format!("lockfiles[{own}");
+            name.field = format!("lockfiles[{own}").into();
         } else if let Some(own) = self.path(&name.field) {
-            name.field = own;
+            name.field = own.into();
         }
     }
 }

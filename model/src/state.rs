@@ -27,6 +27,8 @@ pub struct Model<'s> {
     pub stamp_order: Vec<Stamp>,
     /// The fields of cells whose data races are left out, by name.
     pub races_left_out: BTreeSet<String>,
+    /// Whether one that is met is left out from then on.
+    pub leaves_races_out: bool,
     /// Whether fine times between which no coarse one is held keep ranks of their own ([`times`](crate::times)).
     pub instants_apart: bool,
 }
@@ -139,6 +141,7 @@ impl<'s> Model<'s> {
             watched: properties.into_iter().collect(),
             stamp_order: (0..STAMPS_MAX).map(Stamp).collect(),
             races_left_out: BTreeSet::new(),
+            leaves_races_out: false,
             instants_apart: false,
         }
     }

@@ -62,6 +62,10 @@ pub struct System {
     pub processes: Vec<Process>,
     /// How many kills there may be, in all.
     pub crashes: u32,
+    /// Whether each write of a file gives it a time that is later than all that were looked at: fine-grained times, as
+    /// Linux has them since 6.13 for a file whose time was asked for (`fill_mg_cmtime` and `inode_set_ctime_current` in fs/).
+    /// Otherwise the time is the coarse clock's, which may have ticked or not.
+    pub fine_times: bool,
 }
 
 impl System {

@@ -96,8 +96,8 @@ pub fn rename_local(model: &mut Model<'_>, local: &mut Local, renaming: &Renamin
         return Ok(());
     }
     let rename = |leaf: &Value| rename_leaf(renaming, leaf);
-    for value in Arc::make_mut(&mut local.memory).cells.values_mut() {
-        *value = value.map_leaves(&rename);
+    for value in Arc::make_mut(&mut Arc::make_mut(&mut local.memory).cells).values_mut() {
+        *value = Arc::new(value.map_leaves(&rename));
     }
     for thread in &mut local.threads {
         if let Some(Call::Goroutine { arguments, .. }) =

@@ -147,7 +147,7 @@ fn a_mutex_that_is_dropped_is_neither_locked_nor_unlocked_in_that_call_alone() {
     let mutex = "root/vfs-layers/layers.lock:stateMutex";
     let of_it = |entry: Entry, call: &str| {
         let told = |op: &Op| match op {
-            Op::MutexLock { mutex: other } | Op::MutexUnlock { mutex: other } if other.field == mutex => Some(()),
+            Op::MutexLock { mutex: other } | Op::MutexUnlock { mutex: other } if *other.field == *mutex => Some(()),
             _ => None,
         };
         let calls = [common::names("base"), set_names("base", &["bar"])];

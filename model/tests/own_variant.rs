@@ -47,6 +47,7 @@ fn system() -> System {
         aliases: vec![],
         processes: vec![process("reader", vec![names(), names()]), process("writer", vec![rename])],
         crashes: 0,
+        fine_times: false,
     }
 }
 

@@ -329,7 +329,7 @@ impl Teller<'_> {
     /// `Modified?`, where it is known what the process remembers; else the stamp alone.
     fn stamp(&self, process: u8, file: &Path, read: &Value) -> String {
         let lock = self.names.lock(file);
-        let remembered = self.ledger.cell(process, &CellName { object: None, field: format!("{file}:lw") });
+        let remembered = self.ledger.cell(process, &CellName { object: None, field: format!("{file}:lw").into() });
         match (read, remembered) {
             (Value::Nil, _) => format!("Modified? stamp({lock}) was never written"),
             (Value::Stamp(Stamp(new)), Some(Value::Stamp(Stamp(old)))) if new == old => {
@@ -366,7 +366,7 @@ impl Teller<'_> {
     }
 
     fn got(&mut self, lane: Lane, cell: &CellName, value: &Value, call: Option<&Call>) -> (Kind, String) {
-        if cell.field == "cache"
+        if &*cell.field == "cache"
             && call.is_some_and(Call::is_query)
             && let Some(layers) = values::cached(value)
         {

@@ -229,8 +229,8 @@ pub(crate) fn lost_update() -> Trace {
 
 /// Two threads share a read lock and both remember the stamp.
 pub(crate) fn race() -> Trace {
-    let lw = || CellName { object: None, field: format!("{}:lw", layers_lock()) };
-    let rw_mutex = || CellName { object: None, field: format!("{}:rwMutex", layers_lock()) };
+    let lw = || CellName { object: None, field: format!("{}:lw", layers_lock()).into() };
+    let rw_mutex = || CellName { object: None, field: format!("{}:rwMutex", layers_lock()).into() };
     let names = || Call::Names { id: "base".into() };
     let acquired = || vec![Note::Acquired(layers_lock(), Mode::Shared)];
     let stamp = || value(0, Op::ReadStamp { file: layers_lock() }, Stamp(3).to_value());

@@ -115,6 +115,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "ro-image-stores-lazy",
     "graphdriver-field-unlocked",
     "touched-since-clock",
+    "shutdown-noticed-by-fine-times",
     "own-shutdown-unnoticed",
     "one-load-for-each-change",
     "load-after-a-foreign-write",

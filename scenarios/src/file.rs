@@ -17,8 +17,20 @@ use crate::expect;
 use crate::scenario::{Kind, Program, Scenario};
 use crate::{store, usage};
 
-const FILE_KEYS: [&str; 11] =
-    ["name", "title", "cites", "about", "properties", "protocols", "crashes", "store", "alias", "process", "expect"];
+const FILE_KEYS: [&str; 12] = [
+    "name",
+    "title",
+    "cites",
+    "about",
+    "properties",
+    "protocols",
+    "crashes",
+    "fine_times",
+    "store",
+    "alias",
+    "process",
+    "expect",
+];
 const PROCESS_KEYS: [&str; 9] =
     ["name", "kind", "count", "runs", "protocol", "additional", "crash", "before", "thread"];
 /// More kills than this are not asked for by any scenario, and each multiplies the states.
@@ -77,6 +89,7 @@ impl Reader<'_> {
         let properties_are_good = self.mistakes.0.len() == mistakes_before;
         let only = root.optional("protocols").map(|item| self.only(&item));
         let crashes = root.optional("crashes").and_then(|item| item.count(0..CRASHES_MAX + 1, &mut self.mistakes));
+        let fine_times = root.optional("fine_times").and_then(|item| item.flag(&mut self.mistakes));
         let store =
             root.optional("store").map(|item| store::read(&item, "the store", &mut self.mistakes)).unwrap_or_default();
         let aliases = self.aliases(&root);
@@ -94,6 +107,7 @@ impl Reader<'_> {
             properties,
             protocols: only,
             crashes: crashes.map_or(0, |crashes| crashes.value),
+            fine_times: fine_times.is_some_and(|fine_times| fine_times.value),
             layers: store.layers,
             images: store.images,
             containers: store.containers,

@@ -28,6 +28,8 @@ pub struct Scenario {
     pub protocols: Option<Vec<String>>,
     /// How many kills there may be, in all.
     pub crashes: u32,
+    /// Whether files have fine-grained times ([`System::fine_times`]).
+    pub fine_times: bool,
     /// The layers that are there at the start.
     pub layers: Vec<Layer>,
     /// The images that are there at the start.
@@ -141,7 +143,8 @@ impl Scenario {
             }
         }
         let processes = self.kinds.iter().flat_map(|kind| kind.processes(protocol)).collect();
-        System { documents, stamped, aliases: self.aliases.clone(), processes, crashes: self.crashes }
+        let Self { crashes, fine_times, .. } = *self;
+        System { documents, stamped, aliases: self.aliases.clone(), processes, crashes, fine_times }
     }
 
     /// Whether its processes are those of the real library, too: all are, or none.

@@ -22,6 +22,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
         properties,
         protocols,
         crashes,
+        fine_times,
         layers,
         images,
         containers,
@@ -48,6 +49,9 @@ pub(crate) fn scenario(scenario: &Scenario) -> String {
     }
     if *crashes > 0 {
         line(&mut text, "crashes", &crashes.to_string());
+    }
+    if *fine_times {
+        line(&mut text, "fine_times", "true");
     }
     // A container's layer comes with it.
     let own = |layer: &&Layer| containers.iter().any(|container| container.layer == layer.id);

@@ -33,6 +33,7 @@ impl Limits {
             first_alone: false,
             stamp_order: None,
             races_left_out: BTreeSet::new(),
+            leaves_races_out: false,
         };
         Self { options, time_max: args.time_max }
     }

@@ -3,18 +3,15 @@
 use std::collections::BTreeSet;
 
 use lockproof_model::explore::{self, Options, Report};
-use lockproof_model::machine::Pending;
 use lockproof_model::mutation::{self, Mutation, Operator};
-use lockproof_model::op::{CellName, Op};
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
 use lockproof_model::system::System;
-use lockproof_model::verdict::{Finding, Verdict};
+use lockproof_model::verdict::Verdict;
 use lockproof_scenarios::Scenario;
 
 use crate::engine::groups;
 use crate::error::CliError;
-use crate::rerun;
 
 /// Properties of what is locked and of who touches which variable, whatever it holds.
 const BY_LOCKS_AND_MEMORY: [Property; 4] =
@@ -95,7 +92,7 @@ impl<'s> Ground<'s> {
         self.of.is_none_or(|calls| calls.contains(&call))
     }
 
-    /// Searches until no data race is left that is not known.
+    /// What is proved; data races are left out, whichever there are.
     fn search(
         &mut self,
         system: &System,
@@ -103,23 +100,14 @@ impl<'s> Ground<'s> {
         properties: &[Property],
         options: &Options,
     ) -> Result<Report, CliError> {
-        let name = &self.scenario.name;
-        let refused = |source| {
-            let source = Box::new(source);
-            CliError::Model { scenario: name.clone(), protocol: protocol.name.to_owned(), source }
-        };
-        loop {
-            let options = Options { races_left_out: self.races.clone(), ..options.clone() };
-            let report = explore::check(system, properties, &options, &|| false).map_err(refused)?;
-            let is_race = |finding: &&Finding| finding.property == Property::NoDataRace;
-            let trace = report.findings.iter().find(is_race).and_then(|finding| finding.trace.as_ref());
-            let Some(trace) = trace else { return Ok(report) };
-            let pending = rerun::run(system, &trace.schedule(), &[]).map_err(refused)?.pending;
-            match racing(&pending, &self.races) {
-                Some(field) => self.races.insert(field),
-                None => return Ok(report),
-            };
-        }
+        let options = Options { leaves_races_out: true, ..options.clone() };
+        let report = explore::check(system, properties, &options, &|| false).map_err(|source| CliError::Model {
+            scenario: self.scenario.name.clone(),
+            protocol: protocol.name.to_owned(),
+            source: Box::new(source),
+        })?;
+        self.races.extend(report.races_left_out.iter().cloned());
+        Ok(report)
     }
 
     /// Whether a process does what `mutation` changes, something is proved, and anybody could tell.
@@ -142,19 +130,4 @@ impl<'s> Ground<'s> {
             && (self.cut.is_some() || !self.proved.is_empty())
             && self.sites.contains(mutation)
     }
-}
-
-/// The field that two threads of a process stand before, one of them to write it, and that is not known yet.
-fn racing(pending: &[Pending], known: &BTreeSet<String>) -> Option<String> {
-    let access = |pending: &Pending| match &pending.op {
-        Some(Op::Get { cell }) => Some((pending.process, cell.clone(), false)),
-        Some(Op::Set { cell, .. }) => Some((pending.process, cell.clone(), true)),
-        _ => None,
-    };
-    let accesses: Vec<(u8, CellName, bool)> = pending.iter().filter_map(access).collect();
-    let pairs = accesses.iter().enumerate().flat_map(|(at, one)| accesses[..at].iter().map(move |other| (one, other)));
-    let races = |one: &(u8, CellName, bool), other: &(u8, CellName, bool)| {
-        (one.0, &one.1) == (other.0, &other.1) && (one.2 || other.2) && !known.contains(&one.1.field)
-    };
-    pairs.filter(|(one, other)| races(one, other)).map(|((_, cell, _), _)| cell.field.clone()).next()
 }

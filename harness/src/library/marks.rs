@@ -191,7 +191,14 @@ mod tests {
         let threads = vec![Thread { script: Vec::new(), repeat: Repeat::Times(1) }];
         let runs = Repeat::Times(1);
         let process = Process { name: "p".into(), protocol, before: Vec::new(), threads, runs, may_crash: false };
-        System { documents: vec![], stamped: vec![], aliases: vec![], processes: vec![process], crashes: 0 }
+        System {
+            documents: vec![],
+            stamped: vec![],
+            aliases: vec![],
+            processes: vec![process],
+            crashes: 0,
+            fine_times: false,
+        }
     }
 
     fn event(op: Op, effect: Effect) -> Event {

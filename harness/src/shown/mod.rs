@@ -286,7 +286,7 @@ impl ReplayReport {
                 Some(Op::Mtime { file } | Op::ReadStamp { file }) if file.0 == monitor::GRAPH_LOCK => {
                     seen[0] = shutdowns;
                 }
-                Some(Op::WriteStamp { file }) if file.0 == monitor::GRAPH_LOCK => shutdowns += 1,
+                Some(op) if monitor::is_cleanup(op) => shutdowns += 1,
                 Some(Op::Set { cell, value }) if monitor::is_graph_driver(cell) && *value != Value::Nil => {
                     seen[1] = seen[0];
                 }

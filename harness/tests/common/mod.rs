@@ -102,7 +102,7 @@ pub(crate) fn system(layers: &[&str], processes: Vec<Process>) -> System {
     if !records.is_empty() {
         documents.push((op::Path::new("root/vfs-layers/layers.json"), records.to_value()));
     }
-    System { documents, stamped: Vec::new(), aliases: Vec::new(), processes, crashes: 0 }
+    System { documents, stamped: Vec::new(), aliases: Vec::new(), processes, crashes: 0, fine_times: false }
 }
 
 /// A thread's next step.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::merge::is_silent;
+use super::merge::{ends_drivers, is_silent};
 use super::moves::{Moves, Shown};
 use super::parts::PartId;
 use super::work::Report;
@@ -75,10 +75,8 @@ impl Moves<'_> {
 
     fn describe(&mut self, id: PartId, shared: PartId) -> Result<Info, ModelError> {
         let local = Arc::clone(self.locals.get(id));
-        if let Some(wrong) = data_race(&self.model, &local)
-            && self.model.watched.contains(&Property::NoDataRace)
-        {
-            self.shown.push((self.branch, Shown::Wrong(wrong)));
+        if self.model.watched.contains(&Property::NoDataRace) {
+            self.race(&local);
         }
         let mut info = Info {
             stamps: stamp_mask(&local.stamps_held(&self.model.automaton))?,
@@ -122,6 +120,16 @@ impl Moves<'_> {
             });
         }
         Ok(info)
+    }
+
+    fn race(&mut self, local: &Local) {
+        while let Some((field, wrong)) = data_race(&self.model, local) {
+            if !self.model.leaves_races_out {
+                self.shown.push((self.branch, Shown::Wrong(wrong)));
+                return;
+            }
+            self.model.races_left_out.insert(field.to_string());
+        }
     }
 
     fn action(&mut self, local: &Local, thread: usize, number: u8, shared: PartId) -> Result<Action, ModelError> {
@@ -168,6 +176,7 @@ impl Moves<'_> {
                     | Op::Now
             )
         );
+        let touches = touches || op.as_ref().is_some_and(|op| ends_drivers(&self.model, op));
         Ok(Action {
             thread: number,
             lock,

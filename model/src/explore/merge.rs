@@ -4,7 +4,9 @@
 //! A call begins as late and returns as early as it can: so the time in which an answer may have been true is as short
 //! as any schedule can make it.
 
+use crate::monitor;
 use crate::op::{Mode, Op};
+use crate::property::Property;
 use crate::state::{Local, Model};
 
 /// The most operations of one local run; more do not end.
@@ -19,6 +21,7 @@ pub(super) fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool
     }
     let memory = &local.memory;
     match model.automaton.node(local.threads[thread].node).op() {
+        Some(op) if ends_drivers(model, op) => false,
         Some(Op::Get { .. } | Op::Set { .. } | Op::New | Op::WriteTemp { .. } | Op::Sync { .. }) => true,
         Some(Op::MutexLock { mutex }) => !memory.mutexes.contains_key(mutex),
         Some(Op::MutexUnlock { mutex }) => memory.mutexes.contains_key(mutex),
@@ -29,6 +32,12 @@ pub(super) fn is_silent(model: &Model<'_>, local: &Local, thread: usize) -> bool
         Some(Op::Probe { file, .. }) => !local.locks.contains_key(&model.system.inode(file)),
         _ => false,
     }
+}
+
+/// Whether the operation changes what `driver-alive` remembers of all processes.
+#[must_use]
+pub(super) fn ends_drivers(model: &Model<'_>, op: &Op) -> bool {
+    monitor::is_cleanup(op) && model.watched.contains(&Property::DriverAlive)
 }
 
 /// Whether `thread` is between two calls: a local run does not go past that.

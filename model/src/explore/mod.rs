@@ -55,6 +55,8 @@ pub struct Options {
     /// The fields of memory whose data races are left out, by name: `s.graphDriver`. A data race that is known hides every
     /// other one.
     pub races_left_out: BTreeSet<String>,
+    /// Whether each data race that is met is left out from then on, instead of violating anything. The report says which.
+    pub leaves_races_out: bool,
 }
 
 impl Default for Options {
@@ -70,6 +72,7 @@ impl Default for Options {
             first_alone: false,
             stamp_order: None,
             races_left_out: BTreeSet::new(),
+            leaves_races_out: false,
         }
     }
 }
@@ -87,6 +90,8 @@ pub struct Report {
     pub collision_max: Option<f64>,
     /// What was learned of the protocols on the way.
     pub automaton: Automaton,
+    /// The fields of memory whose data races were left out.
+    pub races_left_out: BTreeSet<String>,
 }
 
 /// Explores `system`, no property watched, and returns what was learned of its protocols on the way: every outcome that
@@ -118,6 +123,7 @@ pub fn check(
             model.stamp_order.clone_from(order);
         }
         model.races_left_out.clone_from(&options.races_left_out);
+        model.leaves_races_out = options.leaves_races_out;
         model
     };
     let mut options = options.clone();

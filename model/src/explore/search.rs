@@ -82,6 +82,7 @@ pub(super) fn run(
         bytes,
         collision_max: search.store.collision_max(),
         automaton,
+        races_left_out: std::mem::take(&mut search.moves.model.races_left_out),
     }))
 }
 

@@ -56,7 +56,7 @@ impl Names {
     /// Whether it is a name of objects, and its number there; it is added if it is not there.
     fn intern(&mut self, name: &CellName) -> (bool, usize) {
         let of_object = name.object.is_some();
-        (of_object, intern(if of_object { &mut self.fields } else { &mut self.globals }, &name.field))
+        (of_object, intern(if of_object { &mut self.fields } else { &mut self.globals }, &name.field.to_string()))
     }
 
     /// How many there are in a process with so many objects.
@@ -303,7 +303,7 @@ impl Layout {
     pub(super) fn slots(&self, cell: &CellName, kind: Kind) -> (usize, usize) {
         let of_object = cell.object.is_some();
         let names = if of_object { &self.cells.fields } else { &self.cells.globals };
-        let number = names.iter().position(|name| *name == cell.field).unwrap_or(usize::MAX);
+        let number = names.iter().position(|name| **name == *cell.field).unwrap_or(usize::MAX);
         let slots = &self.slots[usize::from(of_object)];
         let first = slots[..number].iter().map(|slots| slots.get(kind)).sum();
         (*slots[number].get(kind), first)

@@ -277,7 +277,9 @@ impl Writer<'_> {
             None => vec![vec![]],
             Some(at) => {
                 let keep = format!("mtime[{at}] = clock");
-                vec![vec!["clock = clock + 2".into(), keep.clone()], vec![keep]]
+                let mut outcomes = vec![vec!["clock = clock + 2".into(), keep.clone()]];
+                outcomes.extend((!self.system.fine_times).then(|| vec![keep]));
+                outcomes
             }
         }
     }

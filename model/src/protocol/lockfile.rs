@@ -51,8 +51,8 @@ impl Lockfile {
         Self {
             path: path.clone(),
             ro,
-            rw_mutex: CellName { object: None, field: field("rwMutex") },
-            state_mutex: CellName { object: None, field: field("stateMutex") },
+            rw_mutex: CellName { object: None, field: field("rwMutex").into() },
+            state_mutex: CellName { object: None, field: field("stateMutex").into() },
             state: Cell::global(field("state")),
             lw: Cell::global(field("lw")),
         }

@@ -25,6 +25,18 @@ pub fn graph_driver() -> Cell<Option<Object>> {
     Cell::global("s.graphDriver")
 }
 
+/// What `s.graphDriver` keeps of its home: whether it is mounted.
+#[must_use]
+pub fn driver_home() -> Cell<Value> {
+    Cell::global("s.graphDriver.home")
+}
+
+/// `s.graphDriver.Cleanup()`: the home is unmounted, for every process. Who has a driver has to make it anew.
+pub(super) async fn clean_up(ctx: &Ctx) {
+    ctx.get(&graph_driver()).await;
+    ctx.get(&driver_home()).await;
+}
+
 /// `s.layerStore`.
 #[must_use]
 pub fn layer_store_field() -> Cell<Option<LayerStore>> {
@@ -446,7 +458,7 @@ pub trait StoreProtocol: LayerStoreProtocol + RecordStoreProtocol {
         self.start_writing(ctx, store).await?;
         let mounted = ctx.get(&store.cache).await.mounts.iter().any(|(_, count)| *count > 0);
         if !mounted {
-            ctx.get(&graph_driver()).await; // graphDriver.Cleanup()
+            clean_up(ctx).await;
             self.touch(ctx, graph).await;
             self.touch(ctx, &store.lockfile).await;
         }

@@ -81,7 +81,7 @@ impl LockfileProtocol for V1_43 {
 impl RecordStoreProtocol for V1_43 {
     /// `ReloadIfChanged`.
     async fn reload_records_if_modified(&self, ctx: &Ctx, store: &RecordStore) -> Go<()> {
-        let load_mut = CellName { object: None, field: format!("s.{}:loadMut", store.name()) };
+        let load_mut = CellName { object: None, field: format!("s.{}:loadMut", store.name()).into() };
         ctx.mutex_lock(&load_mut).await;
         let mut reloaded = Ok(());
         if self.modified(ctx, &store.lockfile).await {

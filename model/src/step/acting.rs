@@ -102,9 +102,6 @@ impl Acting<'_, '_> {
                 let inode = system.inode(file);
                 let stamp = around.fresh_stamp.ok_or(ModelError::Stamps)?;
                 self.shared.stamps.insert(inode.clone(), stamp);
-                if self.watches(Property::DriverAlive) && inode.0 == monitor::GRAPH_LOCK {
-                    self.shared.shutdowns = (self.shared.shutdowns + 1) % SHUTDOWNS_MAX;
-                }
                 self.written(&inode, branch == 0);
                 value(Value::Stamp(stamp))
             }
@@ -167,11 +164,11 @@ impl Acting<'_, '_> {
             Op::Choose { .. } => value(Value::Int(u32::from(branch))),
             Op::Panic { message } => Some(self.panics(message.clone())),
             Op::Note(_) | Op::LoopHead { .. } => Some(Effect::Done(Outcome::Done)),
+            Op::Get { cell } => value(self.local.memory.get(cell)),
             Op::MutexLock { .. }
             | Op::MutexUnlock { .. }
             | Op::RwLock { .. }
             | Op::RwUnlock { .. }
-            | Op::Get { .. }
             | Op::Set { .. } => match Arc::make_mut(&mut self.local.memory).attempt(thread, op) {
                 Some(Progress::Done(outcome)) => Some(Effect::Done(outcome)),
                 Some(Progress::Waits) => Some(Effect::Waits),
@@ -207,8 +204,9 @@ impl Acting<'_, '_> {
         let timed = |path: &Path| self.shared.mtimes.contains_key(&self.model.system.inode(path));
         match op {
             Op::Choose { among } => u8::try_from(*among).unwrap_or(u8::MAX),
-            Op::WriteStamp { file } if timed(file) => 2,
-            Op::Rename { document, .. } if timed(&document.path) => 2,
+            Op::WriteStamp { file: path } | Op::Rename { document: Document { path, .. }, .. } if timed(path) => {
+                if self.model.system.fine_times { 1 } else { 2 }
+            }
             // A tick right before the clock is read shows only if another time was read since the last tick.
             Op::Now if around.instant_held => 2,
             _ => 1,
@@ -288,6 +286,9 @@ impl Acting<'_, '_> {
             && *value != Value::Nil
         {
             self.local.shutdowns_seen[1] = self.local.shutdowns_seen[0];
+        }
+        if monitor::is_cleanup(op) && self.watches(Property::DriverAlive) {
+            self.shared.shutdowns = (self.shared.shutdowns + 1) % SHUTDOWNS_MAX;
         }
         if let Op::Rename { document, .. } = op
             && self.watches(Property::DriverAlive)
@@ -389,7 +390,9 @@ impl Acting<'_, '_> {
         }
         if self.local.memory.cells.keys().any(|name| name.object.is_some()) {
             let held = self.local.objects_held(&self.model.automaton);
-            Arc::make_mut(&mut self.local.memory).collect(&held);
+            if self.local.memory.has_garbage(&held) {
+                Arc::make_mut(&mut self.local.memory).collect(&held);
+            }
         }
         let watched = &self.model.watched;
         self.done.wrong.retain(|(property, _)| watched.contains(property));

@@ -1,6 +1,7 @@
 //! The memory of one process: plain cells, objects, Go's `sync.Mutex` and `sync.RWMutex`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::op::{CellName, Mode, Op, Outcome};
 use crate::value::{Object, Value};
@@ -43,8 +44,8 @@ pub struct Writer {
 /// The memory of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Memory {
-    /// What each cell holds; one that holds `Nil` is not listed.
-    pub cells: BTreeMap<CellName, Value>,
+    /// What each cell holds; one that holds `Nil` is not listed. Memories that differ elsewhere share them.
+    pub cells: Arc<BTreeMap<CellName, Arc<Value>>>,
     /// Which thread has each mutex that is locked.
     pub mutexes: BTreeMap<CellName, u32>,
     /// Each `RWMutex` that is not free.
@@ -52,14 +53,21 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What a cell holds.
+    #[must_use]
+    pub fn get(&self, cell: &CellName) -> Value {
+        self.cells.get(cell).map(|value| Value::clone(value)).unwrap_or_default()
+    }
+
     /// Attempts an operation on cells and mutexes for `thread`. `None` for an operation that is none of the memory's.
     pub fn attempt(&mut self, thread: u32, op: &Op) -> Option<Progress> {
         Some(match op {
-            Op::Get { cell } => Progress::Done(Outcome::Value(self.cells.get(cell).cloned().unwrap_or_default())),
+            Op::Get { cell } => Progress::Done(Outcome::Value(self.get(cell))),
             Op::Set { cell, value } => {
+                let cells = Arc::make_mut(&mut self.cells);
                 match value {
-                    Value::Nil => self.cells.remove(cell),
-                    value => self.cells.insert(cell.clone(), value.clone()),
+                    Value::Nil => cells.remove(cell),
+                    value => cells.insert(cell.clone(), Arc::new(value.clone())),
                 };
                 Progress::Done(Outcome::Done)
             }
@@ -145,22 +153,36 @@ impl Memory {
 
     /// Forgets the cells of objects that nothing points to any more: neither `held`, nor a cell that stays.
     pub fn collect(&mut self, held: &BTreeSet<Object>) {
-        if self.cells.keys().all(|name| name.object.is_none()) {
-            return;
+        if self.has_garbage(held) {
+            let live = self.live(held);
+            Arc::make_mut(&mut self.cells).retain(|name, _| name.object.is_none_or(|object| live.contains(&object)));
         }
+    }
+
+    /// Whether there is anything to [`collect`](Self::collect).
+    #[must_use]
+    pub fn has_garbage(&self, held: &BTreeSet<Object>) -> bool {
+        let mut objects = self.cells.keys().filter_map(|name| name.object).peekable();
+        objects.peek().is_some() && {
+            let live = self.live(held);
+            objects.any(|object| !live.contains(&object))
+        }
+    }
+
+    /// `held`, and what the cells of those objects and the cells of no object point to, and so on.
+    fn live(&self, held: &BTreeSet<Object>) -> BTreeSet<Object> {
         let mut live = held.clone();
         loop {
             let before = live.len();
-            for (name, value) in &self.cells {
+            for (name, value) in self.cells.iter() {
                 if name.object.is_none_or(|object| live.contains(&object)) {
                     objects_in(value, &mut live);
                 }
             }
             if live.len() == before {
-                break;
+                return live;
             }
         }
-        self.cells.retain(|name, _| name.object.is_none_or(|object| live.contains(&object)));
     }
 }
 

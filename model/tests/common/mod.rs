@@ -47,6 +47,7 @@ pub fn system(layers: &[Layer], processes: Vec<Process>) -> System {
         aliases: Vec::new(),
         processes,
         crashes: 0,
+        fine_times: false,
     }
 }
 

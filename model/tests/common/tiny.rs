@@ -61,7 +61,7 @@ fn run(ctx: Ctx, program: String) -> LocalFuture<Reply> {
         for word in program.split_whitespace() {
             let (op, name) = word.split_once(':').unwrap_or((word, ""));
             let path = lock_path(name);
-            let mutex = CellName { object: None, field: format!("{name}.mutex") };
+            let mutex = CellName { object: None, field: format!("{name}.mutex").into() };
             let cell: Cell<Value> = Cell::global(name);
             let document = Document { path: Path::new(format!("root/{name}.json")), lock: path.clone() };
             let known: Cell<u32> = Cell::global(format!("{name}.json"));

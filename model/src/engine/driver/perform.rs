@@ -175,7 +175,8 @@ impl<P: Primitives> Actor<P> {
         Ok(Outcome::Done)
     }
 
-    /// A file is written: its time is the coarse clock's, which ticks before (the first outcome) or does not.
+    /// A file is written: its time is the coarse clock's, which ticks before (the first outcome), or, where times are
+    /// coarse, does not.
     fn write_time(&self, inode: &Path) -> Result<u8, Gone> {
         if !self.world.contents().shared.mtimes.contains_key(inode) {
             return Ok(0);
@@ -184,7 +185,7 @@ impl<P: Primitives> Actor<P> {
             self.world.again(|found| found.times_matter = true);
             return Err(Gone);
         }
-        let branch = self.choose(2)?;
+        let branch = self.choose(if self.world.system().fine_times { 1 } else { 2 })?;
         let contents = &mut *self.world.contents();
         if branch == 0 {
             contents.shared.clock += 2;

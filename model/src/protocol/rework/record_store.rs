@@ -14,7 +14,7 @@ use crate::op::{CellName, Mode};
 
 /// `inProcessLock`.
 fn in_process_lock(store: &RecordStore) -> CellName {
-    CellName { object: None, field: format!("s.{}:inProcessLock", store.name()) }
+    CellName { object: None, field: format!("s.{}:inProcessLock", store.name()).into() }
 }
 
 /// `lastWrite`.

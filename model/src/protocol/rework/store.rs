@@ -4,7 +4,7 @@
 
 use super::super::layers::{self, Layer, Layers};
 use super::super::record_store::{self, Record, RecordStore, Records};
-use super::super::store::{graph_driver, graph_lock, layer_store_field, open_diff, ro_layer_stores_field};
+use super::super::store::{clean_up, graph_driver, graph_lock, layer_store_field, open_diff, ro_layer_stores_field};
 use super::super::{
     Go, LayerStore, LayerStoreProtocol, LockfileProtocol, RecordStoreProtocol, StoreProtocol, additional, changes,
     containers, mounts,
@@ -105,7 +105,7 @@ pub trait ReworkedStore: ReworkedLayerStore + ReworkedRecordStore {
         if ctx.get(&store.cache).await.mounts.iter().any(|(_, count)| *count > 0) {
             return Err(Fail("ErrLayerUsedByContainer".into()));
         }
-        ctx.get(&graph_driver()).await; // graphDriver.Cleanup()
+        clean_up(ctx).await;
         self.record_write(ctx, &graph_lock()).await;
         Ok(())
     }
