@@ -121,7 +121,7 @@ pub(crate) enum CliError {
     /// A store that was named is not there.
     #[error("there is no containers-storage called `{name}`")]
     #[diagnostic(help(
-        "a file, one of the releases that scripts/fetch-releases.sh puts into {place}, or reference:PROTOCOL, with a protocol of `lockproof list --protocols`"
+        "a file, one of the releases that scripts/fetch-releases.sh puts into {place}, or reference:PROTOCOL, with one of the protocols in `lockproof check --help`"
     ))]
     UnknownStore {
         /// What was asked for.
