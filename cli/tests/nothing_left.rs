@@ -14,9 +14,15 @@ fn signal(name: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// Starts the command with a directory for temporary files of its own, and waits until it has `workers` processes.
+/// Starts the command with a directory for temporary files of its own, and waits until it has `workers` processes. It is asked
+/// to end by SIGINT, which a shell makes its background jobs ignore, and all that they start: env(1) takes that back.
 fn start(arguments: &[&str], temporary: &Path, workers: usize) -> (Child, Vec<u32>) {
-    let child = command(arguments)
+    let own = command(arguments);
+    let child = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(own.get_program())
+        .args(own.get_args())
+        .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("TMPDIR", temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
