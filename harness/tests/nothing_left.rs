@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path as FsPath;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -93,7 +93,10 @@ fn entries(directory: &FsPath) -> Vec<String> {
 /// Starts the parent in a process group of its own, with a directory for temporary files of its own, and waits until
 /// its processes work.
 fn parent(role: &str, temporary: &FsPath) -> (Child, Vec<u32>) {
-    let child = Command::new(std::env::current_exe().unwrap())
+    // A shell makes its background jobs ignore SIGINT, and all that they start: env(1) takes that back.
+    let child = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe().unwrap())
         .args(["the_parent", "--exact", "--nocapture"])
         .env(ROLE, role)
         .env("TMPDIR", temporary)
@@ -134,7 +137,7 @@ fn ctrl_c_leaves_nothing() {
         let temporary = tempfile::tempdir().unwrap();
         let (mut child, workers) = parent(role, temporary.path());
         killpg(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
-        child.wait().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
         until("no process is left", || !workers.iter().any(|pid| is_worker(*pid)));
         until("no directory is left", || entries(temporary.path()).is_empty());
     }
