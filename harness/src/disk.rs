@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lockproof_model::op::{LockResult, Op, Outcome, Path};
 use lockproof_model::value::{Instant, Mtime, Stamp, Value};
@@ -17,6 +18,9 @@ use crate::documents::{self, Records};
 use crate::error::HarnessError;
 use crate::stamps::{self, Bytes, Fresh, Table};
 use crate::sys::{self, Request};
+
+/// `time.Sleep` after a failed `F_SETLKW` (`lock` in `pkg/lockfile/lockfile_unix.go`).
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// What a lock request that has to wait does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use lockproof_model::call::{Call, Reply};
 use lockproof_model::op::{LockResult, Mode, Note, Op, Outcome, Path};
@@ -18,7 +17,7 @@ use lockproof_model::value::{Object, Stamp, Value};
 use lockproof_model::world::memory::{Memory, Progress};
 
 use crate::bounded;
-use crate::disk::{Attempt, Disk, Waiting};
+use crate::disk::{Attempt, Disk, RETRY_AFTER, Waiting};
 use crate::error::HarnessError;
 use crate::guardian;
 use crate::probe;
@@ -271,7 +270,7 @@ impl Steps {
                     Err(_) => return,
                 }
                 drop(requests);
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::sleep(RETRY_AFTER);
             }
         });
         Ok(Answer::Blocking)

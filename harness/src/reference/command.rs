@@ -140,17 +140,9 @@ impl Command {
     }
 }
 
-/// What a command printed, and how it ended.
-pub(super) struct Printed {
-    pub(super) lines: Vec<String>,
-    pub(super) end: Result<(), Stop>,
-}
-
-/// Runs a command on a store that is open.
-pub(super) fn run(process: &mut Process, words: &[String]) -> Printed {
-    let mut lines = Vec::new();
-    let end = Command::of(words).map_err(Stop::Fails).and_then(|command| command.run(process, &mut lines));
-    Printed { lines, end }
+/// Runs a command on a store that is open. What it prints until it ends, well or not, goes to `lines`.
+pub(super) fn run(process: &mut Process, words: &[String], lines: &mut Vec<String>) -> Result<(), Stop> {
+    Command::of(words).map_err(Stop::Fails)?.run(process, lines)
 }
 
 impl Command {
@@ -206,13 +198,18 @@ fn lookup(process: &mut Process, what: String) -> Result<String, Stop> {
 }
 
 fn names_of(process: &mut Process, id: String) -> Result<Vec<String>, Stop> {
-    let names = process.call(Call::Names { id })?;
-    Vec::<String>::from_value(&names).ok_or_else(|| Stop::Fails(format!("they are no names: {names:?}")))
+    texts(process, Call::Names { id })
+}
+
+/// A list of names or of ids.
+fn texts(process: &mut Process, call: Call) -> Result<Vec<String>, Stop> {
+    let value = process.call(call)?;
+    Vec::<String>::from_value(&value).ok_or_else(|| Stop::Fails(format!("it is no list of texts: {value:?}")))
 }
 
 /// The records that a list told of, as the process knows them from that moment.
 fn records(process: &mut Process, call: Call, document: &str) -> Result<Records, Stop> {
-    let ids = process.list(call)?;
+    let ids = texts(process, call)?;
     let known = process.known.get(document).cloned().unwrap_or(Value::Nil);
     let all = Vec::<Record>::from_value(&known).unwrap_or_default();
     Ok(all.into_iter().filter(|record| ids.contains(&record.id)).collect())
@@ -228,7 +225,7 @@ fn list_records(process: &mut Process, call: Call, document: &str, lines: &mut V
 
 /// Layers, each with the images and the containers of which it is the top layer, as cmd/containers-storage/tree.go has them.
 fn list_layers(process: &mut Process, lines: &mut Vec<String>) -> Result<(), Stop> {
-    let ids = process.list(Call::Layers)?;
+    let ids = texts(process, Call::Layers)?;
     let known = process.known.get("layers.json").cloned().unwrap_or(Value::Nil);
     let layers = Layers::from_value(&known).unwrap_or_default();
     let images = records(process, Call::Images, "images.json")?;

@@ -7,17 +7,16 @@ mod command;
 
 pub(crate) use command::{COMMANDS, refuses};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use lockproof_model::call::{Call, Reply};
+use lockproof_model::call::Call;
 use lockproof_model::op::{LockResult, Op, Outcome};
 use lockproof_model::protocol::Entry;
 use lockproof_model::value::{Object, Value};
 use lockproof_model::world::memory::{Memory, Progress};
 
-use crate::disk::{Attempt, Disk, Waiting};
+use crate::disk::{Attempt, Disk, RETRY_AFTER, Waiting};
 use crate::thread::{self, At};
 use crate::worker::PANICKED;
 
@@ -26,9 +25,6 @@ pub(crate) const ARGUMENT: &str = "lockproof-reference";
 
 /// The exit status of a command that failed, and of one that makes no sense.
 const FAILED: i32 = 1;
-
-/// `time.Sleep` after a failed `F_SETLKW` (`lock` in `pkg/lockfile/lockfile_unix.go`).
-const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// What Go's runtime says of a process in which nobody can go on (`checkdead` of runtime/proc.go).
 const ALL_ASLEEP: &str = "all goroutines are asleep - deadlock!";
@@ -91,11 +87,12 @@ fn run(protocol: Entry, arguments: &[String]) -> Result<(), Stop> {
     let disk = Disk::new(base).map_err(|error| error.to_string())?;
     let mut process = Process { protocol, disk, memory: Memory::default(), objects: 0, known: BTreeMap::new() };
     process.call(Call::Open)?;
-    let printed = command::run(&mut process, rest);
-    for line in printed.lines {
+    let mut lines = Vec::new();
+    let end = command::run(&mut process, rest, &mut lines);
+    for line in lines {
         println!("{line}");
     }
-    printed.end
+    end
 }
 
 /// A process with one thread.
@@ -112,14 +109,10 @@ impl Process {
     /// Makes a call. Its failure is that of the command.
     fn call(&mut self, call: Call) -> Result<Value, Stop> {
         let text = call.to_string();
-        self.reply(call)?.map_err(|fail| Stop::Fails(format!("{text}: {fail}")))
-    }
-
-    fn reply(&mut self, call: Call) -> Result<Reply, Stop> {
         let (_, mut at) = thread::begin(&self.protocol, call).map_err(|error| error.to_string())?;
         loop {
             match at {
-                At::End(reply) => return Ok(reply),
+                At::End(reply) => return reply.map_err(|fail| Stop::Fails(format!("{text}: {fail}"))),
                 At::Op(running) => {
                     let outcome = self.perform(&running.op)?;
                     at = running.resume(outcome).map_err(|error| error.to_string())?.1;
@@ -166,13 +159,5 @@ impl Process {
             _ => return,
         };
         self.known.insert(document.path.file_name().to_owned(), value.clone());
-    }
-
-    /// The ids that a list returned.
-    fn list(&mut self, call: Call) -> Result<BTreeSet<String>, Stop> {
-        use lockproof_model::value::Datum as _;
-        let value = self.call(call)?;
-        let ids = Vec::<String>::from_value(&value).ok_or_else(|| format!("it is no list of ids: {value:?}"))?;
-        Ok(ids.into_iter().collect())
     }
 }

@@ -14,13 +14,10 @@ use lockproof_model::value::{Object, Value};
 use lockproof_model::world::memory::{Memory, Progress, objects_in};
 
 use super::counters::Counters;
-use crate::disk::{Attempt, Disk, Waiting};
+use crate::disk::{Attempt, Disk, RETRY_AFTER, Waiting};
 use crate::thread::{self, At};
 use crate::wire::{Answer, FreeRun, Ran, StillWaiting, Waits};
 use crate::worker::{self, PANICKED};
-
-/// `time.Sleep` after a failed `F_SETLKW` (`lock` in `pkg/lockfile/lockfile_unix.go`).
-const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// After how many allocations the memory is cleaned.
 const COLLECT_AFTER: u32 = 256;

@@ -153,10 +153,8 @@ impl Memory {
 
     /// Forgets the cells of objects that nothing points to any more: neither `held`, nor a cell that stays.
     pub fn collect(&mut self, held: &BTreeSet<Object>) {
-        if self.has_garbage(held) {
-            let live = self.live(held);
-            Arc::make_mut(&mut self.cells).retain(|name, _| name.object.is_none_or(|object| live.contains(&object)));
-        }
+        let live = self.live(held);
+        Arc::make_mut(&mut self.cells).retain(|name, _| name.object.is_none_or(|object| live.contains(&object)));
     }
 
     /// Whether there is anything to [`collect`](Self::collect).
