@@ -114,6 +114,15 @@ pub(crate) enum CliError {
         /// What is wrong, and what to write.
         problem: String,
     },
+    /// What daemons are said to be is nothing that we know.
+    #[error("--driver: there is no `{name}`")]
+    #[diagnostic(help(
+        "library, or reference:PROTOCOL, with one of the protocols in `lockproof check --help`; --go-source says which library"
+    ))]
+    UnknownDriver {
+        /// What was asked for.
+        name: String,
+    },
     /// There is no `containers-storage`.
     #[error("containers-storage is not installed")]
     #[diagnostic(help("apt-get install containers-storage, or name one with --store PATH"))]
@@ -208,6 +217,7 @@ impl CliError {
             | CliError::OptionOfStrategy { .. }
             | CliError::FaultsInTurn { .. }
             | CliError::UnknownStore { .. }
+            | CliError::UnknownDriver { .. }
             | CliError::Baseline { .. }
             | CliError::Recording { .. }
             | CliError::Release(_)

@@ -23,7 +23,7 @@ use crate::args::{Format, HuntArgs, StrategyName};
 use crate::beside::installed;
 use crate::error::CliError;
 use crate::faults;
-use crate::hunt_daemon::{self, Driver};
+use crate::hunt_daemon::{self, Drivers};
 use crate::hunt_pairs;
 use crate::output::{self, Output};
 use crate::units;
@@ -62,9 +62,9 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
         return hunt_daemon::random(args, &harness, store, output);
     }
     let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
-    let driver = if args.daemon.is_empty() { None } else { Some(Driver::build(args, &harness)?) };
+    let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &harness)? };
     let baseline = baseline(args, false)?;
-    let options = HuntOptions { driver: driver.as_ref().map(Driver::path), ..options(args, store, baseline) };
+    let options = HuntOptions { drivers: drivers.builds.clone(), ..options(args, store, baseline) };
     let draws = io::stderr().is_terminal();
     let report = hunt::hunt(&harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {
@@ -98,7 +98,7 @@ pub(crate) fn workload(args: &HuntArgs) -> Workload {
 pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> HuntOptions {
     HuntOptions {
         programs: store.programs.clone(),
-        driver: None,
+        drivers: Vec::new(),
         releases: store.releases.clone(),
         baseline,
         search: match (args.preemptions_max, args.strategy) {
@@ -196,9 +196,14 @@ fn stores(named: Option<&str>) -> Result<Vec<Store>, CliError> {
 /// The reference store is named by its protocol: `reference:v1_24`.
 const REFERENCE: &str = "reference:";
 
+/// The reference store, if it is named.
+pub(crate) fn reference(named: &str) -> Option<Build> {
+    let protocol = named.strip_prefix(REFERENCE).filter(|protocol| protocol::by_name(protocol).is_some())?;
+    Some(Build::Reference { program: std::env::current_exe().ok()?, protocol: protocol.into() })
+}
+
 fn one_store(named: &str) -> Option<Store> {
-    if let Some(protocol) = named.strip_prefix(REFERENCE).filter(|protocol| protocol::by_name(protocol).is_some()) {
-        let build = Build::Reference { program: std::env::current_exe().ok()?, protocol: protocol.into() };
+    if let Some(build) = reference(named) {
         return Some(Store { name: named.into(), programs: vec![build], releases: vec![named.into()] });
     }
     let release = Path::new(RELEASES).join(named).join("containers-storage");
@@ -219,9 +224,9 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output
     let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let recording = Recording::read(&text).map_err(refused)?;
-    let driver = if recording.workload.daemons.is_empty() { None } else { Some(Driver::build(args, harness)?) };
-    let path = driver.as_ref().map(Driver::path);
-    let replayed = hunt::replay(harness, &store.programs, path.as_deref(), &recording, args.times, LIMITS);
+    let is_told = !recording.workload.daemons.is_empty();
+    let drivers = if is_told { Drivers::build(args, harness)? } else { Drivers::default() };
+    let replayed = hunt::replay(harness, &store.programs, &drivers.builds, &recording, args.times, LIMITS);
     let replayed = replayed.map_err(supervised)?;
     let found = &replayed.found;
     let shown = found.iter().flatten().filter(|wrong| wrong.property == recording.property).count();
@@ -311,7 +316,7 @@ fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -
 
 /// The command that repeats what was recorded.
 pub(crate) fn again(args: &HuntArgs, record: &Path) -> String {
-    again_of(args.store.as_deref(), record)
+    format!("{}{}", again_of(args.store.as_deref(), record), hunt_daemon::drivers(args))
 }
 
 /// The same, of the store that is named so.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lockproof_harness::Harness;
 use lockproof_harness::guardian::RunDirectory;
 use lockproof_harness::hunt::HuntOptions;
+use lockproof_harness::hunt::build::Build;
 use lockproof_harness::hunt::daemon::script::Script;
-use lockproof_harness::hunt::daemon::search::{SearchReport, Shown, search};
+use lockproof_harness::hunt::daemon::search::{REPEATS, SearchReport, Shown, search};
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::library::{Source, build};
 use serde::Serialize;
@@ -29,23 +29,55 @@ pub(crate) const RANDOM: &str = "random";
 /// How long, at most, a violation is made simpler.
 const SIMPLIFY: Duration = Duration::from_secs(20);
 
-/// The driver, built for this run, and removed after it.
-pub(crate) struct Driver {
-    path: PathBuf,
-    _directory: RunDirectory,
+/// The Go library, as `--driver` names it.
+const LIBRARY: &str = "library";
+
+/// What the daemons are. The driver of the library is built for this run, and removed after it.
+#[derive(Default)]
+pub(crate) struct Drivers {
+    pub(crate) builds: Vec<Build>,
+    _directory: Option<RunDirectory>,
 }
 
-impl Driver {
+impl Drivers {
+    /// What was asked for.
     pub(crate) fn build(args: &HuntArgs, harness: &Harness) -> Result<Self, CliError> {
-        let source = args.go_source.clone().map_or(Source::Installed, Source::Tree);
-        let directory = RunDirectory::new(harness).map_err(supervised)?;
-        let path = build(&source, false, directory.path()).map_err(|error| CliError::Driver(Box::new(error)))?;
-        Ok(Self { path, _directory: directory })
+        let mut drivers = Self::default();
+        let mut library: Option<Build> = None;
+        for name in &args.driver {
+            if let Some(reference) = hunt::reference(name) {
+                drivers.builds.push(reference);
+            } else if name != LIBRARY {
+                return Err(CliError::UnknownDriver { name: name.clone() });
+            } else if let Some(library) = &library {
+                drivers.builds.push(library.clone());
+            } else {
+                let source = args.go_source.clone().map_or(Source::Installed, Source::Tree);
+                let directory = RunDirectory::new(harness).map_err(supervised)?;
+                let built = build(&source, args.race, directory.path());
+                let built: Build = built.map_err(|error| CliError::Driver(Box::new(error)))?.into();
+                library = Some(built.clone());
+                drivers.builds.push(built);
+                drivers._directory = Some(directory);
+            }
+        }
+        Ok(drivers)
     }
+}
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.path.clone()
+/// What the daemons are, as options, where it is not what they are anyway.
+pub(crate) fn drivers(args: &HuntArgs) -> String {
+    let mut text = String::new();
+    if !args.daemon.is_empty() {
+        if args.driver != [LIBRARY] {
+            let _ = write!(text, " --driver {}", args.driver.join(","));
+        }
+        if let Some(tree) = &args.go_source {
+            let _ = write!(text, " --go-source {}", tree.display());
+        }
+        text.push_str(if args.race { " --race" } else { "" });
     }
+    text
 }
 
 /// What the processes of the library are told.
@@ -60,21 +92,20 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         let problem = "`random` draws the calls, the commands and the store to begin with: it stands alone".into();
         return Err(CliError::Daemon { problem });
     }
-    let driver = Driver::build(args, harness)?;
+    let drivers = Drivers::build(args, harness)?;
     let options = HuntOptions {
-        driver: Some(driver.path()),
+        drivers: drivers.builds.clone(),
         simplify: SIMPLIFY,
         ..hunt::options(args, store, hunt::baseline(args, false)?)
     };
-    let (draws, mut number, mut failed) = (io::stderr().is_terminal(), 0, None);
+    let (draws, mut failed) = (io::stderr().is_terminal(), None);
     let report = search(harness, &options, |executions, shown| {
         if draws {
             let _ = write!(io::stderr(), "\r{executions} executions");
         }
         // What was found is there, whatever becomes of us.
-        if let Some(shown) = shown {
-            number += 1;
-            let path = numbered(&args.record, number);
+        if let Some((at, shown)) = shown {
+            let path = numbered(&args.record, at + 1);
             let written = fs::write(&path, shown.violation.recording.write());
             failed = written.err().map(|source| CliError::Create { path: path.display().to_string(), source });
         }
@@ -97,7 +128,7 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
 fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output) -> String {
     let mut text = String::new();
     for (at, shown) in report.shown.iter().enumerate() {
-        let Shown { violation, seed, executions, after, times } = shown;
+        let Shown { violation, seed, executions, after, times, repeated } = shown;
         output.wrap(&mut text, "", &format!("✗ {}: {}", violation.wrong.property, violation.wrong.detail));
         let workload = &violation.recording.workload;
         for words in &workload.start {
@@ -116,6 +147,11 @@ fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output)
             units::time(*after)
         );
         output.wrap(&mut text, "  ", &when);
+        let again = match repeated {
+            0 => "the recording did not show it again: goroutines went otherwise inside their process".to_owned(),
+            _ => format!("the recording showed it again {repeated} times of {REPEATS}"),
+        };
+        output.wrap(&mut text, "  ", &again);
         let _ = writeln!(text, "  again: {}\n", hunt::again(args, &numbered(&args.record, at + 1)));
     }
     let (mark, name) = if report.shown.is_empty() { ("·", "sampled") } else { ("✗", "violated") };
@@ -164,6 +200,8 @@ struct ShownJson<'a> {
     executions: u64,
     seconds: f64,
     times: u64,
+    /// How often the recording showed it again, of how many times.
+    repeated: [u32; 2],
 }
 
 fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
@@ -176,6 +214,7 @@ fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
         executions: shown.executions,
         seconds: shown.after.as_secs_f64(),
         times: shown.times,
+        repeated: [shown.repeated, REPEATS],
     });
     output::pretty_json(&Json {
         version: 1,

@@ -82,7 +82,7 @@ impl Job<'_> {
                 if let Some(run) = run.filter(|run| with_processes && !replayed.contains(run)) {
                     replayed.push(run);
                     again.extend(real::confirm(&system, &judged.finding, &row));
-                    match library::confirm(self.scenario, self.protocol, &system, &judged.finding, &row)? {
+                    match library::confirm(self.scenario, &system, &judged.finding, &row)? {
                         Some(library::Said::Row(row)) => again.push(*row),
                         Some(library::Said::Refused(why)) => {
                             outcome.refused.push(self.refusal(LIBRARY, judged.finding.property, why));

@@ -7,17 +7,18 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use lockproof_harness::guardian::RunDirectory;
+use lockproof_harness::hunt::build::Build;
 use lockproof_harness::library::release::{installed, protocol_of};
 use lockproof_harness::library::{BuildError, Enacted, PACKAGES, Source, build};
 use lockproof_harness::{Harness, HarnessError};
 use lockproof_model::property::Property;
 use lockproof_model::protocol::Entry;
-use lockproof_model::system::System;
+use lockproof_model::system::{Process, System};
 use lockproof_model::trace::Trace;
 use lockproof_model::verdict::{Finding, Verdict};
 use lockproof_reports::Row;
 use lockproof_reports::row::LIBRARY;
-use lockproof_scenarios::Scenario;
+use lockproof_scenarios::{Program, Scenario};
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -84,14 +85,30 @@ fn cannot(why: String) -> Result<Option<Said>, CliError> {
     Ok(Some(Said::Refused(why)))
 }
 
-/// The library whose protocol this is, for a scenario with processes of it.
-fn of(scenario: &Scenario, protocol: Entry) -> Option<Result<&'static Installed, &'static Absent>> {
-    if !scenario.is_of_library() {
-        return None;
-    }
+/// The library, for a scenario with processes of it, if its protocol is what they speak.
+fn of(scenario: &Scenario, system: &System) -> Option<Result<&'static Installed, &'static Absent>> {
+    let programs = scenario.programs();
+    let of_library = || programs.iter().zip(&system.processes).filter(|(program, _)| **program == Program::RealLibrary);
+    let speak = |name: &str| of_library().all(|(_, process)| process.protocol.name == name);
+    of_library().next()?;
     match library() {
-        Ok(library) => (library.protocol.name == protocol.name).then_some(Ok(library)),
-        Err(absent) => (protocol.name == USUAL).then_some(Err(absent)),
+        Ok(library) => speak(library.protocol.name).then_some(Ok(library)),
+        Err(absent) => speak(USUAL).then_some(Err(absent)),
+    }
+}
+
+impl Installed {
+    /// Has the library do what the model did in `trace`, and reference processes beside it where the scenario has some.
+    fn enact(&self, scenario: &Scenario, system: &System, trace: &Trace) -> Result<Enacted, HarnessError> {
+        let harness = Harness::current()?;
+        let driver = |(program, process): (Program, &Process)| match program {
+            Program::RealLibrary => Build::Program(self.driver.clone()),
+            Program::Reference => {
+                Build::Reference { program: harness.program.clone(), protocol: process.protocol.name.into() }
+            }
+        };
+        let drivers: Vec<Build> = scenario.programs().into_iter().zip(&system.processes).map(driver).collect();
+        harness.enact(&drivers, system, trace)
     }
 }
 
@@ -99,7 +116,6 @@ fn of(scenario: &Scenario, protocol: Entry) -> Option<Result<&'static Installed,
 /// release is installed. `model` is the model's verdict.
 pub(crate) fn confirm(
     scenario: &Scenario,
-    protocol: Entry,
     system: &System,
     finding: &Finding,
     model: &Row,
@@ -107,14 +123,14 @@ pub(crate) fn confirm(
     let Some(trace) = finding.trace.as_ref().filter(|_| finding.verdict.is_shown_by_a_run(finding.property)) else {
         return Ok(None);
     };
-    let library = match of(scenario, protocol) {
+    let library = match of(scenario, system) {
         None => return Ok(None),
         Some(Ok(library)) => library,
         Some(Err(Absent::Missing(why))) => return cannot(why.clone()),
         Some(Err(Absent::Broken(problem))) => return Err(CliError::Library { problem: problem.clone() }),
     };
     let started = Instant::now();
-    let enacted = Harness::current().and_then(|harness| harness.enact(&library.driver, system, trace));
+    let enacted = library.enact(scenario, system, trace);
     let (verdict, detail) = match enacted {
         Ok(enacted) => match enacted.shows(finding.property) {
             None => return Ok(Some(Said::Refused(not_judged(finding.property)))),
@@ -139,12 +155,11 @@ fn not_judged(property: Property) -> String {
 /// processes of it, or of another release.
 pub(crate) fn replay(
     scenario: &Scenario,
-    protocol: Entry,
     system: &System,
     trace: &Trace,
     output: &Output,
 ) -> Result<Option<(String, bool)>, CliError> {
-    let library = match of(scenario, protocol) {
+    let library = match of(scenario, system) {
         None => return Ok(None),
         Some(Ok(library)) => library,
         Some(Err(Absent::Missing(why))) => {
@@ -153,8 +168,7 @@ pub(crate) fn replay(
         }
         Some(Err(Absent::Broken(problem))) => return Err(CliError::Library { problem: problem.clone() }),
     };
-    let harness = Harness::current().map_err(|error| CliError::Real(Box::new(error)))?;
-    match harness.enact(&library.driver, system, trace) {
+    match library.enact(scenario, system, trace) {
         Ok(enacted) => Ok(Some((describe(&enacted, library, scenario, output), enacted.parted.is_none()))),
         Err(HarnessError::Refused(why)) => Ok(Some((format!("By the library: not done, {why}\n"), true))),
         Err(error) => Err(CliError::Real(Box::new(error))),

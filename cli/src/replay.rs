@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<bool, CliError> 
     }
     let report = real::replay(&system, &args.schedule, args.rounds)?;
     output.print(&format!("\n{}", real::describe(&report, &system, &scenario.properties, output)))?;
-    let Some((text, agrees)) = library::replay(&scenario, protocol, &system, &model.trace, output)? else {
+    let Some((text, agrees)) = library::replay(&scenario, &system, &model.trace, output)? else {
         return Ok(report.parted.is_none());
     };
     output.print(&format!("\n{text}"))?;

@@ -7,7 +7,8 @@
 //! | [`stamps`] | the 64 bytes at the beginning of a lock file |
 //! | [`worker`] | a process of a system, as the child sees it |
 //! | [`process`] | the same, as its parent sees it: started, asked, killed, waited for |
-//! | `reference` | the same protocol as a command of one process, with the arguments of `containers-storage` |
+//! | `free` | a process whose threads go freely: what a load and a reference process have in common |
+//! | `reference` | the same protocol as a command, with the arguments of `containers-storage`, and as a daemon, told its calls as the library is |
 //! | [`guardian`] | the directory of a run, removed even if we are killed |
 //! | [`replay`] | a schedule, in the model and by real processes, one step at a time |
 //! | [`shown`] | whether real processes showed what the model says |
@@ -27,6 +28,7 @@ pub mod disk;
 pub mod doctor;
 pub mod documents;
 mod error;
+mod free;
 pub mod guardian;
 pub mod hunt;
 pub mod kernel;

@@ -12,7 +12,7 @@ pub mod enact;
 mod guide;
 mod marks;
 pub mod release;
-mod told;
+pub(crate) mod told;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -162,7 +162,7 @@ pub(crate) struct Told<'a> {
 }
 
 /// An answer, as the driver writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) id: u64,
     #[serde(default)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{LIMITS, command, commands_at_once, driver, harness, hunting};
-use lockproof_harness::hunt::daemon::search::{Shown, search};
+use lockproof_harness::hunt::daemon::search::{REPEATS, Shown, search};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
@@ -27,7 +27,7 @@ fn workload(start: &[&str], commands: &[&str], daemon: &str) -> Workload {
 }
 
 fn options(command: &Path, driver: &Path, executions: u64) -> HuntOptions {
-    HuntOptions { driver: Some(driver.into()), search: Search::Random, executions, ..hunting(command, "1.43.0") }
+    HuntOptions { drivers: vec![driver.into()], search: Search::Random, executions, ..hunting(command, "1.43.0") }
 }
 
 fn hunted(workload: &Workload, executions: u64) -> Option<HuntReport> {
@@ -42,7 +42,7 @@ fn found(workload: &Workload, property: &str) -> Option<String> {
     let Some(violation) = &report.violation else { panic!("nothing is found: {report:?}") };
     assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
     let (command, driver) = programs()?;
-    let again = replay(&harness(), &[command.into()], Some(driver), &violation.recording, TIMES, LIMITS).unwrap();
+    let again = replay(&harness(), &[command.into()], &[driver.into()], &violation.recording, TIMES, LIMITS).unwrap();
     let shown = again.found.iter().flatten().filter(|wrong| wrong.property == property).count();
     assert_eq!(shown, TIMES as usize, "{:?}", again.found);
     Some(violation.wrong.detail.clone())
@@ -51,7 +51,7 @@ fn found(workload: &Workload, property: &str) -> Option<String> {
 /// `modified-edge-consumed`, by calls alone.
 #[test]
 fn two_stores_of_one_process_lose_an_image() {
-    let calls = "open a; open b run-b; b images; 1: a create-image i base; 2: b create-image j base";
+    let calls = "open a; open b run2; b images; 1: a create-image i base; 2: b create-image j base";
     let Some(detail) = found(&workload(&["create-layer -i base"], &[], calls), "acknowledged") else { return };
     assert!(detail.contains("was acknowledged, and is gone: A "), "{detail}");
 }
@@ -83,7 +83,7 @@ fn a_daemon_and_commands_are_explained() {
 /// What is not modelled is said: mounts, where each run root counts its own.
 #[test]
 fn what_is_not_modelled_is_said() {
-    let calls = "open a; open b run-b; 1: a status; 2: b mounted base";
+    let calls = "open a; open b run2; 1: a status; 2: b mounted base";
     let Some(report) = hunted(&workload(&["create-layer -i base"], &[], calls), 1) else { return };
     assert_eq!(report.not_modelled.as_deref(), Some("`b mounted base` is not modelled"));
     assert!(report.violation.is_none(), "{report:?}");
@@ -98,9 +98,10 @@ fn what_random_calls_show_is_made_simpler() {
     assert_eq!((report.workloads, report.executions, report.cut), (1, 1, 0));
     let [shown] = &report.shown[..] else { panic!("{report:?}") };
     assert_eq!((shown.violation.wrong.property, shown.seed, shown.times), ("acknowledged", 2, 1));
+    assert_eq!(shown.repeated, REPEATS);
     let recording = &shown.violation.recording;
     assert_eq!(Recording::read(&recording.write()), Ok(recording.clone()));
-    let needed = "open a run; open b run-b; 2: a create-image i2 o; 2: b create-image i3 o";
+    let needed = "open a run; open b run2; 2: a create-image i2 o; 2: b create-image i3 o";
     assert_eq!(recording.workload.daemons.iter().map(ToString::to_string).collect::<Vec<_>>(), [needed]);
     // The layer that both images need.
     assert_eq!(recording.workload.commands, [Workload::words("create-layer -i o base")]);
@@ -112,12 +113,12 @@ fn a_kill_near_a_document_leaves_what_others_build_upon() {
     let Some((command, driver)) = programs() else { return };
     // As a rule the third execution shows it; when goroutines run is not quite ours, so there are more.
     let options = HuntOptions { seed: 18, simplify: Duration::ZERO, ..options(&command, driver, 200) };
-    let is_half = |shown: &&Shown| shown.violation.wrong.property == "half-made";
-    let report = search(&harness(), &options, |_, shown| !shown.as_ref().is_some_and(is_half)).unwrap();
-    let shown = report.shown.iter().find(is_half);
+    let is_half = |shown: &Shown| shown.violation.wrong.property == "half-made";
+    let report = search(&harness(), &options, |_, new| !new.is_some_and(|(_, shown)| is_half(shown))).unwrap();
+    let shown = report.shown.iter().find(|shown| is_half(shown));
     let recording = &shown.unwrap_or_else(|| panic!("nothing half-made is found: {report:?}")).violation.recording;
     let (at, fault) = recording.faults.iter().next().expect("somebody is killed");
     assert_eq!((recording.schedule[*at].0, fault.to_string().as_str()), (0, "crash"));
-    let again = replay(&harness(), &[command.into()], Some(driver), recording, TIMES, LIMITS).unwrap();
+    let again = replay(&harness(), &[command.into()], &[driver.into()], recording, TIMES, LIMITS).unwrap();
     assert!(again.found.iter().flatten().filter(|wrong| wrong.property == "half-made").count() == TIMES as usize);
 }

@@ -8,6 +8,7 @@ mod common;
 
 use common::{driver, harness};
 use lockproof_harness::HarnessError;
+use lockproof_harness::hunt::build::Build;
 use lockproof_harness::library::Enacted;
 use lockproof_harness::library::release::{installed, protocol_of};
 use lockproof_model::explore::{Options, check};
@@ -65,7 +66,7 @@ fn enacted(name: &str, property: Property, times: usize) -> Vec<(Enacted, String
 fn shown(name: &str, system: &System, trace: &Trace, property: Property, times: usize) -> Vec<(Enacted, String)> {
     let Some(driver) = driver() else { return Vec::new() };
     let enacted = (0..times).map(|_| {
-        let enacted = harness().enact(driver, system, trace).expect("the library comes to its end");
+        let enacted = harness().enact(&[driver.into()], system, trace).expect("the library comes to its end");
         assert_eq!(enacted.parted, None, "{enacted:#?}");
         let shown = enacted.shows(property).expect("it can be judged");
         assert!(shown.is_seen(), "{name}: {}: {enacted:#?}", shown.text());
@@ -85,6 +86,23 @@ fn an_acknowledged_image_is_lost_by_two_stores() {
     }
     for (_, text) in enacted("second-store-loses-an-image", Property::Fresh, TIMES) {
         assert!(text.ends_with("`@2 images` returns [], but all the while the answer was [first]"), "{text}");
+    }
+}
+
+/// A reference process of a proposal beside one of the library, on one store and under one schedule.
+#[test]
+fn a_daemon_of_a_proposal_does_not_see_what_the_library_writes() {
+    let Some(driver) = driver() else { return };
+    let system = system(scenario("proposal-beside-a-library"), "layers_ro_lock");
+    let trace = counterexample(&system, Property::Fresh);
+    let reference = Build::Reference { program: harness().program, protocol: "layers_ro_lock".into() };
+    for _ in 0..TIMES {
+        let enacted =
+            harness().enact(&[reference.clone(), driver.into()], &system, &trace).expect("they come to their end");
+        assert_eq!((&enacted.parted, enacted.marks, enacted.calls.len()), (&None, 88, 6), "{enacted:#?}");
+        let shown = enacted.shows(Property::Fresh).expect("it can be judged");
+        let stale = "`names base` returns [foo], but all the while the answer was [bar]";
+        assert!(shown.is_seen() && shown.text().ends_with(stale), "{}", shown.text());
     }
 }
 
@@ -149,7 +167,7 @@ fn the_run_of_another_release_is_not_followed() {
     let Some(driver) = driver() else { return };
     let system = system(scenario("incomplete-layer-visible"), "v1_24");
     let trace = counterexample(&system, Property::CrashSafe);
-    let enacted = harness().enact(driver, &system, &trace).expect("the library comes to its end");
+    let enacted = harness().enact(&[driver.into()], &system, &trace).expect("the library comes to its end");
     let parted = enacted.parted.as_ref().expect("they part");
     assert_eq!(
         (parted.what, parted.model.as_str(), parted.real.as_str()),
@@ -176,7 +194,8 @@ fn nothing_is_shown_where_nothing_is_wrong() {
     let Some(driver) = driver() else { return };
     let scenario = parse("harmless.toml", HARMLESS, &protocol::all()).expect("a scenario");
     let system = system(&scenario, RELEASE);
-    let enacted = harness().enact(driver, &system, &one_by_one(&system)).expect("the library comes to its end");
+    let enacted =
+        harness().enact(&[driver.into()], &system, &one_by_one(&system)).expect("the library comes to its end");
     assert_eq!(enacted.parted, None, "{enacted:#?}");
     let judged = Property::ALL.into_iter().filter_map(|property| Some((property, enacted.shows(property)?)));
     let seen: Vec<(Property, bool)> = judged.map(|(property, shown)| (property, shown.is_seen())).collect();
@@ -191,7 +210,7 @@ fn what_the_library_cannot_do_is_said() {
         let text = HARMLESS.replace("kind =", &format!("{extra}\nkind =")).replace("\"images\"", calls);
         let scenario = parse("other.toml", &text, &protocol::all()).expect("a scenario");
         let system = system(&scenario, RELEASE);
-        match harness().enact("no driver".as_ref(), &system, &Trace::default()) {
+        match harness().enact(&[], &system, &Trace::default()) {
             Err(HarnessError::Refused(why)) => why,
             other => panic!("{other:?}"),
         }

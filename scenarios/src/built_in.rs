@@ -55,6 +55,7 @@ pub const BUILT_IN: &[(&str, &str)] = files![
     "mixed-with-bookworm",
     "mixed-with-trixie",
     "mixed-daemon-and-old-writer",
+    "proposal-beside-a-library",
     "mixed-stale-bookworm",
     "unlocked-initial-load",
     "every-write-is-seen",

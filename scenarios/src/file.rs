@@ -226,16 +226,6 @@ impl Reader<'_> {
             total += draft.kind.count as usize;
             drafts.push(draft);
         }
-        let is_real = |draft: &&Draft| draft.kind.program == Program::RealLibrary;
-        if let Some(other) =
-            drafts.iter().find(|draft| !is_real(draft)).filter(|_| drafts.iter().any(|one| is_real(&one)))
-        {
-            let message = format!("`{}` is a reference process beside one of the real library", other.kind.name);
-            let help =
-                "write `kind = \"real-library\"` for each process, or for none: the two are not led by one schedule"
-                    .to_owned();
-            self.mistakes.add(&other.span, message, "this one", help);
-        }
         if total > PROCESSES_MAX {
             let message = format!("{total} processes are more than {PROCESSES_MAX}");
             self.mistakes.add(&item.span(), message, "counted with their `count`", None);

@@ -58,7 +58,7 @@ pub enum Program {
     /// A reference process, which runs the protocol itself.
     #[default]
     Reference,
-    /// A process of the real library too, of the release that is installed, if its protocol is checked.
+    /// A process of the real library too, of the release that is installed, if that is the protocol that it speaks.
     RealLibrary,
 }
 
@@ -147,10 +147,10 @@ impl Scenario {
         System { documents, stamped, aliases: self.aliases.clone(), processes, crashes, fine_times }
     }
 
-    /// Whether its processes are those of the real library, too: all are, or none.
+    /// What stands for each process of its [`system`](Self::system) where a run is done again.
     #[must_use]
-    pub fn is_of_library(&self) -> bool {
-        self.kinds.iter().any(|kind| kind.program == Program::RealLibrary)
+    pub fn programs(&self) -> Vec<Program> {
+        self.kinds.iter().flat_map(|kind| (0..kind.count).map(|_| kind.program)).collect()
     }
 
     /// The text of a file that holds it: [`parse`](crate::parse) makes the same scenario of it, but for the comments and

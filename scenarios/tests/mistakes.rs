@@ -120,7 +120,6 @@ fn each_mistake_has_one_line_with_its_place_and_what_is_allowed() {
         line("count = 2", "protocol = \"v1-24\""),
         line("count = 2", "crash = true"),
         line("count = 2", "kind = \"real\""),
-        line("count = 2", "kind = \"real-library\""),
         line("cites = [\"D14\"]", "crashes = 1"),
         line("name = \"writer\"", "name = \"reader\""),
         line("repeat = 3", "repeat = \"always\""),

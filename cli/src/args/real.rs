@@ -42,7 +42,8 @@ Examples:
   lockproof hunt --store 1.43.0,reference:v1_43 'create-layer -i a' 'create-layer -i b'
   lockproof hunt --replay lockproof-hunt.json --times 20
   lockproof hunt --daemon random --seed 7 --time-max 10m --go-source ~/src/storage
-  lockproof hunt --daemon 'open a; open b run-b; b images; 1: a create-image i; 2: b create-image j' images
+  lockproof hunt --daemon 'open a; open b run2; b images; 1: a create-image i; 2: b create-image j' images
+  lockproof hunt --daemon 'open a; 1: a layers' --daemon 'open a; 1: a put-layer x' --driver library,reference:pr_473
 
 Every interleaving is run on a copy of one store, as far as the order of calls makes a difference. It is a violation if the
 answers and the store at the end are explained by no order of the commands that respects real time: by no order of their
@@ -155,6 +156,13 @@ pub(crate) struct HuntArgs {
     /// The source tree of containers/storage that the daemon is built from, if not the installed package.
     #[arg(long, value_name = "DIR")]
     pub(crate) go_source: Option<PathBuf>,
+    /// Build the daemon with Go's race detector: a data race that it sees is a violation.
+    #[arg(long)]
+    pub(crate) race: bool,
+    /// What the daemons are: the Go library, or our reference store under a protocol, which needs no Go. With several, each daemon
+    /// has its own; the last is that of all further ones.
+    #[arg(long, value_name = "library|reference:PROTOCOL,…", value_delimiter = ',', default_value = "library")]
+    pub(crate) driver: Vec<String>,
     /// Every command of the store that takes a lock against every other, from a few stores to begin with.
     #[arg(long, conflicts_with_all = ["commands", "start", "crash", "fail", "replay"])]
     pub(crate) pairs: bool,

@@ -1,4 +1,4 @@
-//! What runs the commands of a participant.
+//! What runs the commands of a participant, or is told its calls.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -51,6 +51,13 @@ impl Build {
             Build::Program(program) => vec![program.into()],
             Build::Reference { program, protocol } => vec![program.into(), reference::ARGUMENT.into(), protocol.into()],
         }
+    }
+
+    /// The command line of a process that is told its calls: an unmodified program is the driver of the library.
+    pub(super) fn daemon(&self) -> Vec<OsString> {
+        let mut words = self.words();
+        words.extend(matches!(self, Build::Reference { .. }).then(|| reference::DAEMON.into()));
+        words
     }
 
     /// The commands that it knows.

@@ -119,7 +119,7 @@ pub fn faults(
     mut goes_on: impl FnMut(u64) -> bool,
 ) -> Result<FaultReport, HarnessError> {
     let began = Instant::now();
-    let mut ground = Ground::new(harness, &options.programs, None, &workload.start, options.limits)?;
+    let mut ground = Ground::new(harness, &options.programs, &[], &workload.start, options.limits)?;
     let mut report = FaultReport {
         events: Vec::new(),
         tried: options.faults.iter().map(|fault| (*fault, 0)).collect(),

@@ -16,7 +16,7 @@ use super::oracle::store::{Store, not_whole};
 use super::outcome::{Observer, Outcome, orders};
 use super::recording::Recording;
 use super::step::Step;
-use super::strategy::{Recorded, Strategy};
+use super::strategy::{RETRIES, Recorded, Strategy};
 use super::workload::{Killed, Workload};
 use super::{PARTICIPANTS_MAX, Wrong};
 use crate::Harness;
@@ -72,7 +72,7 @@ impl Ground {
     pub(super) fn new(
         harness: &Harness,
         programs: &[Build],
-        driver: Option<&Path>,
+        drivers: &[Build],
         start: &[Vec<String>],
         limits: Limits,
     ) -> Result<Self, HarnessError> {
@@ -86,8 +86,7 @@ impl Ground {
             fs::write(&path, content).map_err(HarnessError::io("write", path))?;
         }
         let session = Session::start(harness, Isolation::Own, Interest { below: vec![store.clone()] })?;
-        let stage =
-            Stage { programs: programs.to_vec(), driver: driver.map(Path::to_path_buf), store: store.clone(), output };
+        let stage = Stage { programs: programs.to_vec(), drivers: drivers.to_vec(), store: store.clone(), output };
         let original = directory.path().join("original");
         let known = programs.iter().map(|program| program.commands(harness)).collect::<Result<_, _>>()?;
         let begin = Ok(Store::default());
@@ -233,6 +232,25 @@ impl Ground {
         self.execute(&recording.workload, &mut strategy, limits)
     }
 
+    /// Runs a recording again, and says how often it went otherwise before: which of two goroutines gets what they both wait for
+    /// inside their process is not ours to choose.
+    pub(super) fn once_more(
+        &mut self,
+        recording: &Recording,
+        expected: &Expected,
+        limits: Limits,
+    ) -> Result<(Execution, u32), HarnessError> {
+        let mut retries = 0;
+        loop {
+            let execution = self.repeat(recording, limits)?;
+            let parts = expected.calls.is_some() && matches!(execution.end, End::Diverged { .. });
+            if !parts || retries == RETRIES {
+                return Ok((execution, retries));
+            }
+            retries += 1;
+        }
+    }
+
     /// What is wrong with an execution, and what came of it, if it came to its end.
     pub(super) fn judge(
         &mut self,
@@ -249,6 +267,9 @@ impl Ground {
         if let Some(detail) = without_stamp(execution).into_iter().next() {
             return wrong("stamped", detail);
         }
+        if let Some(detail) = data_race(execution) {
+            return wrong("no-data-race", detail);
+        }
         match &execution.end {
             End::Stuck(waiting) => wrong("no-deadlock", waiting.join("; ")),
             End::Done => {
@@ -262,6 +283,22 @@ impl Ground {
             End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok((None, None)),
         }
     }
+}
+
+/// What Go's race detector says, of a driver that is built with it: the two accesses, each with the function that makes it.
+fn data_race(execution: &Execution) -> Option<String> {
+    let said = execution.said.iter().find_map(|said| said.errors.split_once("WARNING: DATA RACE"))?.1;
+    let mut lines = said.lines().take_while(|line| !line.starts_with("====")).map(str::trim);
+    let mut accesses = Vec::new();
+    while let Some(line) = lines.next() {
+        let is_access =
+            ["Read at", "Write at", "Previous read", "Previous write"].iter().any(|one| line.starts_with(one));
+        if let Some((kind, by)) = line.split_once(" at ").filter(|_| is_access) {
+            let by = by.split_once(' ').map_or("", |(_, by)| by.trim_end_matches(':'));
+            accesses.push(format!("{} {by}, in {}", kind.to_lowercase(), lines.next().unwrap_or_default()));
+        }
+    }
+    Some(accesses.join("; "))
 }
 
 fn judge(outcome: &Outcome, remains: Remains, expected: &Expected, execution: &Execution) -> Option<Wrong> {

@@ -43,7 +43,6 @@ pub mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Harness;
@@ -59,7 +58,7 @@ use oracle::lock_order::LockOrder;
 use outcome::Outcome;
 use recording::Recording;
 use shrink::simplest;
-use strategy::{Bounded, Exhaustive, Pct, Progress, RETRIES, Random, RunsAhead, Struck};
+use strategy::{Bounded, Exhaustive, Pct, Progress, Random, RunsAhead, Struck};
 use workload::Workload;
 
 /// How long a simpler execution is looked for.
@@ -92,8 +91,8 @@ pub enum Search {
 pub struct HuntOptions {
     /// What runs the commands of each participant; the last is that of all further ones.
     pub programs: Vec<Build>,
-    /// The driver of the library, for a workload with processes of it.
-    pub driver: Option<PathBuf>,
+    /// The driver of each process that is told its calls, for a workload with some; the last is that of all further ones.
+    pub drivers: Vec<Build>,
     /// What they are called, as in [`Baseline`].
     pub releases: Vec<String>,
     /// What is known already, and so no violation.
@@ -201,7 +200,7 @@ pub fn hunt(
     options: &HuntOptions,
     goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
-    let ground = || Ground::new(harness, &options.programs, options.driver.as_deref(), &workload.start, options.limits);
+    let ground = || Ground::new(harness, &options.programs, &options.drivers, &workload.start, options.limits);
     let mut grounds = (0..options.lanes.max(1)).map(|_| ground()).collect::<Result<Vec<_>, _>>()?;
     hunt_on(&mut grounds, workload, options, goes_on)
 }
@@ -332,12 +331,12 @@ pub struct Replayed {
 pub fn replay(
     harness: &Harness,
     programs: &[Build],
-    driver: Option<&Path>,
+    drivers: &[Build],
     recording: &Recording,
     times: u32,
     limits: Limits,
 ) -> Result<Replayed, HarnessError> {
-    let mut ground = Ground::new(harness, programs, driver, &recording.workload.start, limits)?;
+    let mut ground = Ground::new(harness, programs, drivers, &recording.workload.start, limits)?;
     let faulty: BTreeSet<usize> = recording
         .faults
         .keys()
@@ -351,13 +350,7 @@ pub fn replay(
     }
     let mut replayed = Replayed { found: Vec::new(), again: 0, last: None };
     for _ in 0..times {
-        let mut execution = ground.repeat(recording, limits)?;
-        let mut retries = 0;
-        // Which of two goroutines gets what they both wait for inside their process is not ours to choose.
-        while expected.calls.is_some() && matches!(execution.end, End::Diverged { .. }) && retries < RETRIES {
-            execution = ground.repeat(recording, limits)?;
-            retries += 1;
-        }
+        let (execution, retries) = ground.once_more(recording, &expected, limits)?;
         replayed.again += retries;
         replayed.found.push(ground.judge(&execution, &expected)?.0);
         replayed.last = Some(execution);

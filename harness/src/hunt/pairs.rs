@@ -180,7 +180,7 @@ fn serve(
         let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
         let there = match ground.take().filter(|(of, _)| of == from) {
             Some((_, there)) => Ok(there),
-            None => Ground::new(harness, &hunt.programs, None, &workload.start, hunt.limits),
+            None => Ground::new(harness, &hunt.programs, &[], &workload.start, hunt.limits),
         };
         let row = there.map(|there| {
             let mut grounds = [there];

@@ -24,6 +24,7 @@ use crate::Harness;
 use crate::disk::Disk;
 use crate::error::HarnessError;
 use crate::guardian::RunDirectory;
+use crate::hunt::build::Build;
 use crate::hunt::execution::{End, Execution, Limits, Stage, execute};
 use crate::hunt::step::Unit;
 use crate::hunt::strategy::RETRIES;
@@ -66,11 +67,12 @@ pub struct Enacted {
 }
 
 impl Harness {
-    /// Has the library, of which `driver` is built, do what the model did in `trace`.
+    /// Has the library do what the model did in `trace`. `drivers` has what each process of the system is: a driver that is
+    /// built of the library, or a reference process.
     ///
     /// # Errors
     /// [`HarnessError::Refused`] with what of it the library cannot be brought to; if the supervisor cannot go on.
-    pub fn enact(&self, driver: &FsPath, system: &System, trace: &Trace) -> Result<Enacted, HarnessError> {
+    pub fn enact(&self, drivers: &[Build], system: &System, trace: &Trace) -> Result<Enacted, HarnessError> {
         if !system.aliases.is_empty() {
             return Err(HarnessError::Refused("the library is not led along two paths of one file".into()));
         }
@@ -78,7 +80,7 @@ impl Harness {
         let scripts: Result<Vec<_>, String> = system.processes.iter().map(told::script).collect();
         let workload = Workload { daemons: scripts.map_err(HarnessError::Refused)?, ..Workload::default() };
         let directory = RunDirectory::new(self)?;
-        let run = Run { driver, system, trace, marks: &marks, workload: &workload, directory: directory.path() };
+        let run = Run { drivers, system, trace, marks: &marks, workload: &workload, directory: directory.path() };
         let store = run.directory.join("store");
         let mut session = Session::start(self, Isolation::Own, Interest { below: vec![store] })?;
         let mut again = 0;
@@ -93,7 +95,7 @@ impl Harness {
 }
 
 struct Run<'r> {
-    driver: &'r FsPath,
+    drivers: &'r [Build],
     system: &'r System,
     trace: &'r Trace,
     marks: &'r Marks,
@@ -164,7 +166,7 @@ impl Run<'_> {
             let folder = store.join("root/vfs/dir").join(&layer.id);
             fs::create_dir_all(&folder).map_err(HarnessError::io("make", folder))?;
         }
-        Ok(Stage { programs: Vec::new(), driver: Some(self.driver.to_path_buf()), store, output })
+        Ok(Stage { programs: Vec::new(), drivers: self.drivers.to_vec(), store, output })
     }
 
     /// The calls that were made, as of reference processes. A call is told with one step, and its answer is there before

@@ -1,5 +1,5 @@
 //! What a process of a scenario is in the library: its calls, as the driver reads them, and their answers, as the model
-//! writes them.
+//! writes them; and the other way round, for a reference process that is told its calls as the driver is.
 
 use lockproof_model::call::{Call, Fail, Reply, StoreId};
 use lockproof_model::system::{Process, Repeat};
@@ -79,6 +79,58 @@ fn as_told(call: &Call) -> Result<script::Call, String> {
     Ok(script::Call { store: format!("@{number}"), call: name.to_owned(), args })
 }
 
+/// The call of the first Store object that the driver knows by this name.
+///
+/// # Errors
+/// There is none, or not with these arguments.
+pub(crate) fn heard(name: &str, args: &[String]) -> Result<Call, String> {
+    let (id, rest) = match args.split_first() {
+        Some((id, rest)) => (Ok(id.clone()), rest),
+        None => (Err(format!("{name} needs an argument")), args),
+    };
+    let below = || rest.first().filter(|below| !below.is_empty()).cloned();
+    let names = || rest.iter().skip(1).cloned().collect();
+    Ok(match name {
+        "status" => Call::Status,
+        "layers" => Call::Layers,
+        "images" => Call::Images,
+        "containers" => Call::Containers,
+        "shutdown" => Call::Shutdown,
+        "names" => Call::Names { id: id? },
+        "lookup" => Call::Lookup { name: id? },
+        "exists" => Call::Exists { id: id? },
+        "delete-layer" => Call::DeleteLayer { id: id? },
+        "delete-image" => Call::DeleteImage { id: id? },
+        "delete-container" => Call::DeleteContainer { id: id? },
+        "diff" => Call::Diff { id: id? },
+        "close-diff" => Call::CloseDiff { id: id? },
+        "mount" => Call::Mount { id: id? },
+        "unmount" => Call::Unmount { id: id? },
+        "mounted" => Call::Mounted { id: id? },
+        "put-layer" | "create-layer" => {
+            Call::PutLayer { id: id?, parent: below(), names: names(), diff: name == "put-layer" }
+        }
+        "create-image" => Call::CreateImage { id: id?, layer: below(), names: names() },
+        "create-container" => Call::CreateContainer { id: id?, image: below(), names: names() },
+        "set-names" => Call::SetNames { id: id?, names: rest.to_vec() },
+        other => return Err(format!("no call of a reference process is named {other:?}")),
+    })
+}
+
+/// What a call returned, as the driver writes it.
+pub(crate) fn returned(reply: &Reply) -> Returned {
+    fn json(value: &Value) -> Json {
+        match value {
+            Value::Text(text) => text.clone().into(),
+            Value::Bool(truth) => (*truth).into(),
+            Value::Int(number) => (*number).into(),
+            Value::List(all) => all.iter().map(json).collect(),
+            _ => Json::Null,
+        }
+    }
+    reply.as_ref().map(json).map_err(ToString::to_string)
+}
+
 /// What a call returned, as the model writes it.
 pub(super) fn reply(call: &Call, returned: &Returned) -> Reply {
     let json = match returned {
@@ -101,4 +153,51 @@ pub(super) fn reply(call: &Call, returned: &Returned) -> Reply {
         }
         _ => Value::Nil,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use lockproof_model::call::Fail;
+
+    use super::*;
+
+    #[test]
+    fn a_reference_process_hears_what_the_library_is_told_and_answers_as_it_does() {
+        let list = || Ok(Value::List(vec![Value::Text("a".into()), Value::Text("b".into())]));
+        let text = |text: &str| Ok(Value::Text(text.into()));
+        let id = || "base".to_owned();
+        let names = || vec!["x".to_owned(), "y".to_owned()];
+        let put = |diff| Call::PutLayer { id: "new".into(), parent: Some(id()), names: names(), diff };
+        let duplicate = || Err(Fail("ErrDuplicateID".into()));
+        for (call, answers) in [
+            (Call::Status, Ok(Value::Nil)),
+            (Call::Names { id: id() }, list()),
+            (Call::Lookup { name: "foo".into() }, text("base")),
+            (Call::Exists { id: id() }, Ok(Value::Bool(true))),
+            (Call::Layers, list()),
+            (Call::Images, list()),
+            (Call::Containers, list()),
+            (put(true), text("new")),
+            (put(false), duplicate()),
+            (Call::PutLayer { id: "new".into(), parent: None, names: Vec::new(), diff: false }, text("new")),
+            (Call::CreateImage { id: "new".into(), layer: Some(id()), names: names() }, text("new")),
+            (Call::CreateContainer { id: "new".into(), image: None, names: names() }, text("new")),
+            (Call::SetNames { id: id(), names: names() }, Ok(Value::Nil)),
+            (Call::DeleteLayer { id: id() }, Err(Fail("ErrLayerHasChildren".into()))),
+            (Call::DeleteImage { id: id() }, Ok(Value::Nil)),
+            (Call::DeleteContainer { id: id() }, Ok(Value::Nil)),
+            (Call::Diff { id: id() }, Ok(Value::Nil)),
+            (Call::CloseDiff { id: id() }, Ok(Value::Nil)),
+            (Call::Mount { id: id() }, Ok(Value::Nil)),
+            (Call::Unmount { id: id() }, Ok(Value::Bool(false))),
+            (Call::Mounted { id: id() }, Ok(Value::Int(2))),
+            (Call::Shutdown, Ok(Value::Nil)),
+        ] {
+            let told = as_told(&call).unwrap();
+            assert_eq!(heard(&told.call, &told.args), Ok(call.clone()));
+            assert_eq!(reply(&call, &returned(&answers)), answers, "{call}");
+        }
+        assert_eq!(heard("names", &[]).unwrap_err(), "names needs an argument");
+        assert_eq!(heard("wipe", &[]).unwrap_err(), "no call of a reference process is named \"wipe\"");
+    }
 }

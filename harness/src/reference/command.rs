@@ -2,7 +2,7 @@
 
 use lockproof_model::call::Call;
 use lockproof_model::protocol::{Layers, Record, Records};
-use lockproof_model::value::{Datum as _, Value};
+use lockproof_model::value::Datum as _;
 
 use super::{Process, Stop};
 
@@ -141,25 +141,25 @@ impl Command {
 }
 
 /// Runs a command on a store that is open. What it prints until it ends, well or not, goes to `lines`.
-pub(super) fn run(process: &mut Process, words: &[String], lines: &mut Vec<String>) -> Result<(), Stop> {
+pub(super) fn run(process: &Process, words: &[String], lines: &mut Vec<String>) -> Result<(), Stop> {
     Command::of(words).map_err(Stop::Fails)?.run(process, lines)
 }
 
 impl Command {
-    fn run(self, process: &mut Process, lines: &mut Vec<String>) -> Result<(), Stop> {
+    fn run(self, process: &Process, lines: &mut Vec<String>) -> Result<(), Stop> {
         match self {
             Command::Create(call, id, names) => {
-                process.call(call)?;
+                process.call(&call)?;
                 lines.push(id);
                 lines.extend(names.iter().map(|name| format!("\t{name}")));
             }
             Command::Calls(calls) => {
                 for call in calls {
-                    process.call(call)?;
+                    process.call(&call)?;
                 }
             }
             Command::Exists(what) => {
-                let exists = process.call(Call::Exists { id: what.clone() })? == true.to_value();
+                let exists = process.call(&Call::Exists { id: what.clone() })? == true.to_value();
                 lines.push(format!("{what}: {exists}"));
                 if !exists {
                     return Err(Stop::Fails(format!("{what} does not exist")));
@@ -173,12 +173,12 @@ impl Command {
                 let id = lookup(process, what)?;
                 let mut all = if adds { names_of(process, id.clone())? } else { Vec::new() };
                 all.extend(names);
-                process.call(Call::SetNames { id: id.clone(), names: all })?;
+                process.call(&Call::SetNames { id: id.clone(), names: all })?;
                 // It reads them again, for whoever asks for JSON.
                 names_of(process, id)?;
             }
             Command::Mounted(what) => {
-                let count = process.call(Call::Mounted { id: what.clone() })?;
+                let count = process.call(&Call::Mounted { id: what.clone() })?;
                 if u32::from_value(&count).is_some_and(|count| count > 0) {
                     lines.push(format!("{what} mounted"));
                 }
@@ -192,30 +192,30 @@ impl Command {
 }
 
 /// `Lookup`, which takes an id, too.
-fn lookup(process: &mut Process, what: String) -> Result<String, Stop> {
-    let id = process.call(Call::Lookup { name: what })?;
+fn lookup(process: &Process, what: String) -> Result<String, Stop> {
+    let id = process.call(&Call::Lookup { name: what })?;
     String::from_value(&id).ok_or_else(|| Stop::Fails(format!("it is no id: {id:?}")))
 }
 
-fn names_of(process: &mut Process, id: String) -> Result<Vec<String>, Stop> {
+fn names_of(process: &Process, id: String) -> Result<Vec<String>, Stop> {
     texts(process, Call::Names { id })
 }
 
 /// A list of names or of ids.
-fn texts(process: &mut Process, call: Call) -> Result<Vec<String>, Stop> {
-    let value = process.call(call)?;
+fn texts(process: &Process, call: Call) -> Result<Vec<String>, Stop> {
+    let value = process.call(&call)?;
     Vec::<String>::from_value(&value).ok_or_else(|| Stop::Fails(format!("it is no list of texts: {value:?}")))
 }
 
 /// The records that a list told of, as the process knows them from that moment.
-fn records(process: &mut Process, call: Call, document: &str) -> Result<Records, Stop> {
+fn records(process: &Process, call: Call, document: &str) -> Result<Records, Stop> {
     let ids = texts(process, call)?;
-    let known = process.known.get(document).cloned().unwrap_or(Value::Nil);
+    let known = process.known(document);
     let all = Vec::<Record>::from_value(&known).unwrap_or_default();
     Ok(all.into_iter().filter(|record| ids.contains(&record.id)).collect())
 }
 
-fn list_records(process: &mut Process, call: Call, document: &str, lines: &mut Vec<String>) -> Result<(), Stop> {
+fn list_records(process: &Process, call: Call, document: &str, lines: &mut Vec<String>) -> Result<(), Stop> {
     for record in records(process, call, document)? {
         lines.push(record.id);
         lines.extend(record.names.iter().map(|name| format!("\tname: {name}")));
@@ -224,9 +224,9 @@ fn list_records(process: &mut Process, call: Call, document: &str, lines: &mut V
 }
 
 /// Layers, each with the images and the containers of which it is the top layer, as cmd/containers-storage/tree.go has them.
-fn list_layers(process: &mut Process, lines: &mut Vec<String>) -> Result<(), Stop> {
+fn list_layers(process: &Process, lines: &mut Vec<String>) -> Result<(), Stop> {
     let ids = texts(process, Call::Layers)?;
-    let known = process.known.get("layers.json").cloned().unwrap_or(Value::Nil);
+    let known = process.known("layers.json");
     let layers = Layers::from_value(&known).unwrap_or_default();
     let images = records(process, Call::Images, "images.json")?;
     let containers = records(process, Call::Containers, "containers.json")?;

@@ -1,33 +1,35 @@
-//! Our reference store as a command: the arguments of `containers-storage`, one process for each command, real locks.
+//! Our reference store as a command: the arguments of `containers-storage`, one process for each command, real locks; and as a
+//! daemon, which is told its calls.
 //!
 //! Like a worker it is our own program, executed again: `run_if_asked` looks whether that is how it was started. So a protocol
 //! can stand in a hunt where an unmodified program stands, or beside one on the same store ([`Build`](crate::hunt::build::Build)).
 
 mod command;
+mod daemon;
 
 pub(crate) use command::{COMMANDS, refuses};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lockproof_model::call::Call;
-use lockproof_model::op::{LockResult, Op, Outcome};
+use lockproof_model::op::{Op, Outcome};
 use lockproof_model::protocol::Entry;
-use lockproof_model::value::{Object, Value};
-use lockproof_model::world::memory::{Memory, Progress};
+use lockproof_model::value::Value;
 
-use crate::disk::{Attempt, Disk, RETRY_AFTER, Waiting};
-use crate::thread::{self, At};
+use crate::disk::Disk;
+use crate::free::{self, Habits};
 use crate::worker::PANICKED;
 
 /// What comes first on the command line of such a process; then the name of the protocol.
 pub(crate) const ARGUMENT: &str = "lockproof-reference";
 
+/// What follows where it is a daemon.
+pub(crate) const DAEMON: &str = "daemon";
+
 /// The exit status of a command that failed, and of one that makes no sense.
 const FAILED: i32 = 1;
-
-/// What Go's runtime says of a process in which nobody can go on (`checkdead` of runtime/proc.go).
-const ALL_ASLEEP: &str = "all goroutines are asleep - deadlock!";
 
 /// Why a command does not come to its end.
 #[derive(Debug)]
@@ -52,9 +54,16 @@ pub(crate) fn run_if_asked(find: impl Fn(&str) -> Result<Entry, String>) {
     }
     let arguments: Vec<String> = arguments.collect();
     let ran = match arguments.split_first() {
-        Some((protocol, rest)) => find(protocol).map_err(Stop::Fails).and_then(|protocol| run(protocol, rest)),
+        Some((protocol, rest)) => find(protocol).map_err(Stop::Fails).and_then(|protocol| match rest {
+            [only] if only == DAEMON => daemon::run(protocol),
+            command => run(protocol, command),
+        }),
         None => Err(Stop::Fails("it is started by a hunt, with the name of a protocol".into())),
     };
+    exit(ran);
+}
+
+fn exit(ran: Result<(), Stop>) -> ! {
     std::process::exit(match ran {
         Ok(()) => 0,
         Err(Stop::Fails(problem)) => {
@@ -65,7 +74,16 @@ pub(crate) fn run_if_asked(find: impl Fn(&str) -> Result<Entry, String>) {
             eprintln!("panic: {message}");
             PANICKED
         }
-    });
+    })
+}
+
+impl From<free::Stop> for Stop {
+    fn from(stop: free::Stop) -> Self {
+        match stop {
+            free::Stop::Panic(message) => Stop::Dies(message),
+            free::Stop::Trouble(problem) => Stop::Fails(problem),
+        }
+    }
 }
 
 /// `--graph BASE/root --run BASE/run --storage-driver vfs COMMAND…`.
@@ -85,79 +103,55 @@ fn run(protocol: Entry, arguments: &[String]) -> Result<(), Stop> {
     let base = base.filter(|base| graph == Some(base.join("root")) && run == Some(base.join("run")));
     let base = base.ok_or("the store is --graph BASE/root and --run BASE/run, of one BASE".to_owned())?;
     let disk = Disk::new(base).map_err(|error| error.to_string())?;
-    let mut process = Process { protocol, disk, memory: Memory::default(), objects: 0, known: BTreeMap::new() };
-    process.call(Call::Open)?;
+    let process = Process(free::Process::new(protocol, disk, 1, Known::default()));
+    process.call(&Call::Open)?;
     let mut lines = Vec::new();
-    let end = command::run(&mut process, rest, &mut lines);
+    let end = command::run(&process, rest, &mut lines);
     for line in lines {
         println!("{line}");
     }
     end
 }
 
-/// A process with one thread.
-struct Process {
-    protocol: Entry,
-    disk: Disk,
-    memory: Memory,
-    objects: u32,
-    /// What each document held when it was last read or written here, by its name: of what the calls tell.
-    known: BTreeMap<String, Value>,
-}
+/// A process that runs a command, in one thread and those that its calls start.
+struct Process(Arc<free::Process<Known>>);
 
-impl Process {
-    /// Makes a call. Its failure is that of the command.
-    fn call(&mut self, call: Call) -> Result<Value, Stop> {
-        let text = call.to_string();
-        let (_, mut at) = thread::begin(&self.protocol, call).map_err(|error| error.to_string())?;
-        loop {
-            match at {
-                At::End(reply) => return reply.map_err(|fail| Stop::Fails(format!("{text}: {fail}"))),
-                At::Op(running) => {
-                    let outcome = self.perform(&running.op)?;
-                    at = running.resume(outcome).map_err(|error| error.to_string())?.1;
-                }
-            }
-        }
-    }
+/// What each document held when it was last read or written here, by its name: of what the calls tell.
+#[derive(Default)]
+struct Known(Mutex<BTreeMap<String, Value>>);
 
-    fn perform(&mut self, op: &Op) -> Result<Outcome, Stop> {
-        if let Some(attempt) = self.disk.perform(op, Waiting::Kernel).map_err(|error| error.to_string())? {
-            let Attempt::Done(outcome) = attempt else {
-                return Err(Stop::Fails(format!("the kernel neither grants nor refuses {op:?}")));
-            };
-            if outcome == Outcome::Locked(LockResult::Deadlock) {
-                std::thread::sleep(RETRY_AFTER);
-            }
-            self.remember(op, &outcome);
-            return Ok(outcome);
-        }
-        if let Some(progress) = self.memory.attempt(0, op) {
-            return match progress {
-                Progress::Done(outcome) => Ok(outcome),
-                Progress::Waits | Progress::Blocked => Err(Stop::Dies(ALL_ASLEEP.into())),
-                Progress::Fatal(message) => Err(Stop::Dies(message)),
-            };
-        }
-        match op {
-            Op::New => {
-                self.objects += 1;
-                Ok(Outcome::Value(Value::Object(Object(self.objects))))
-            }
-            // Which of several may come is the strategy's choice as little as a real program's.
-            Op::Choose { .. } => Ok(Outcome::Value(Value::Int(0))),
-            Op::Panic { message } => Err(Stop::Dies(message.clone())),
-            other => Err(Stop::Fails(format!("a reference process has one thread, and cannot perform {other:?}"))),
-        }
-    }
-
-    fn remember(&mut self, op: &Op, outcome: &Outcome) {
+impl Habits for Known {
+    fn did(&self, op: &Op, outcome: &Outcome) {
         let (document, value) = match (op, outcome) {
             (Op::Read { document }, Outcome::Value(value)) | (Op::Rename { document, value, .. }, _) => {
                 (document, value)
             }
             _ => return,
         };
-        self.known.insert(document.path.file_name().to_owned(), value.clone());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(document.path.file_name().to_owned(), value.clone());
+    }
+
+    fn ends(&self, stopped: Result<(), free::Stop>) {
+        if let Err(stop) = stopped {
+            exit(Err(stop.into()));
+        }
+    }
+
+    fn can_be_dead(&self) -> bool {
+        true
+    }
+}
+
+impl Process {
+    /// Makes a call. Its failure is that of the command.
+    fn call(&self, call: &Call) -> Result<Value, Stop> {
+        self.0.call(0, call)?.map_err(|fail| Stop::Fails(format!("{call}: {fail}")))
+    }
+
+    /// What a document held when it was last seen.
+    fn known(&self, document: &str) -> Value {
+        let known = self.0.habits.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(document).cloned().unwrap_or_default()
     }
 }

@@ -1,8 +1,8 @@
 //! A process that runs freely: a thread of the system for each of its threads, locks that really wait.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,12 @@ use hdrhistogram::Histogram;
 use lockproof_model::call::{Call, Reply};
 use lockproof_model::op::{LockResult, Mode, Op, Outcome, Path};
 use lockproof_model::protocol::Entry as Protocol;
-use lockproof_model::value::{Object, Value};
-use lockproof_model::world::memory::{Memory, Progress, objects_in};
 
 use super::counters::Counters;
-use crate::disk::{Attempt, Disk, RETRY_AFTER, Waiting};
-use crate::thread::{self, At};
+use crate::disk::Disk;
+use crate::free::{self, Habits, Stop, trouble};
 use crate::wire::{Answer, FreeRun, Ran, StillWaiting, Waits};
 use crate::worker::{self, PANICKED};
-
-/// After how many allocations the memory is cleaned.
-const COLLECT_AFTER: u32 = 256;
 
 /// The child's side.
 pub(crate) fn serve(protocol: Protocol, run: FreeRun) -> Result<i32, String> {
@@ -31,71 +26,52 @@ pub(crate) fn serve(protocol: Protocol, run: FreeRun) -> Result<i32, String> {
         return Ok(0);
     }
     let started = Instant::now();
-    let process = Arc::new(Process {
-        protocol,
-        disk,
+    let threads = u32::try_from(run.threads.len()).unwrap_or(u32::MAX);
+    let load = Load {
         counters: Counters::new(run.counters.clone()),
-        memory: Mutex::default(),
-        changed: Condvar::new(),
-        seen: Mutex::default(),
+        seen: Mutex::new(Seen { replies: vec![Vec::new(); run.threads.len()], ..Seen::default() }),
         ended: Condvar::new(),
         calls: AtomicU64::new(0),
-        goroutines: AtomicU32::new(u32::try_from(run.threads.len()).unwrap_or(u32::MAX)),
         until: started + Duration::from_millis(run.milliseconds),
         started,
         seed: run.seed,
-    });
-    process.seen().replies = vec![Vec::new(); run.threads.len()];
-    let end = process.until + Duration::from_millis(run.grace_ms);
+    };
+    let process = Process::new(protocol, disk, threads, load);
+    let load = &process.habits;
+    let end = load.until + Duration::from_millis(run.grace_ms);
     process.start_all(run);
-    let mut seen = process.seen();
+    let mut seen = load.seen();
     while seen.running > 0 && seen.panic.is_none() && seen.trouble.is_none() {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
-        seen = process.ended.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
+        seen = load.ended.wait_timeout(seen, left).unwrap_or_else(PoisonError::into_inner).0;
     }
     if let Some(problem) = seen.trouble.take() {
         return Err(problem);
     }
     let panicked = seen.panic.is_some();
-    let ran = process.account(&mut seen);
+    let ran = load.account(&mut seen);
     drop(seen);
     worker::say(&Answer::Ran(Box::new(ran)))?;
     // Threads that still wait end with the process.
     Ok(if panicked { PANICKED } else { 0 })
 }
 
-/// What all threads share.
-struct Process {
-    protocol: Protocol,
-    disk: Disk,
+/// A process under load.
+type Process = free::Process<Load>;
+
+/// What all threads share, beside their memory.
+struct Load {
     counters: Counters,
-    memory: Mutex<Shared>,
-    /// Something in `memory` has changed.
-    changed: Condvar,
     seen: Mutex<Seen>,
     /// A thread has ended.
     ended: Condvar,
     calls: AtomicU64,
-    /// The number of the next goroutine.
-    goroutines: AtomicU32,
     until: Instant,
     started: Instant,
     seed: u64,
-}
-
-/// The memory of the process.
-#[derive(Default)]
-struct Shared {
-    memory: Memory,
-    /// The objects that each thread may still point to, while it is in a call.
-    held: HashMap<u32, BTreeSet<Object>>,
-    objects: u32,
-    collected_at: u32,
-    /// What the goroutines returned that have ended.
-    ended: HashMap<u32, Reply>,
 }
 
 /// What is reported in the end.
@@ -125,25 +101,7 @@ struct Request {
     count: u64,
 }
 
-/// Why a thread stops in the middle of a call.
-enum Stop {
-    Panic(String),
-    Trouble(String),
-}
-
-fn trouble(error: impl std::fmt::Display) -> Stop {
-    Stop::Trouble(error.to_string())
-}
-
 impl Process {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shared(&self) -> MutexGuard<'_, Shared> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Starts every thread; the first makes the calls that come before the others.
     fn start_all(self: &Arc<Self>, run: FreeRun) {
         let ready = Arc::new((Mutex::new(false), Condvar::new()));
@@ -161,158 +119,77 @@ impl Process {
                         is_ready = ready.1.wait(is_ready).unwrap_or_else(PoisonError::into_inner);
                     }
                 }
-                let first = replies.len();
+                let (first, until) = (replies.len(), process.habits.until);
                 let mut round = 0;
-                while rounds.is_none_or(|rounds| round < rounds) && Instant::now() < process.until && !script.is_empty()
-                {
+                while rounds.is_none_or(|rounds| round < rounds) && Instant::now() < until && !script.is_empty() {
                     replies.truncate(first);
                     replies.extend(process.round(number, &script)?);
                     round += 1;
                 }
-                process.seen().replies[number as usize] = replies;
+                process.habits.seen().replies[number as usize] = replies;
                 Ok(())
             });
         }
     }
 
-    fn start(self: &Arc<Self>, body: impl FnOnce(&Arc<Self>) -> Result<(), Stop> + Send + 'static) {
-        self.seen().running += 1;
-        let process = Arc::clone(self);
-        std::thread::spawn(move || {
-            let stopped = body(&process);
-            let mut seen = process.seen();
-            seen.running -= 1;
-            match stopped {
-                Ok(()) => {}
-                Err(Stop::Panic(message)) => seen.panic = Some(message),
-                Err(Stop::Trouble(problem)) => seen.trouble = Some(problem),
-            }
-            process.ended.notify_all();
-        });
-    }
-
     /// Makes each call of a script, as long as there is time.
     fn round(self: &Arc<Self>, thread: u32, script: &[Call]) -> Result<Vec<(Call, Reply)>, Stop> {
+        let load = &self.habits;
         let mut replies = Vec::with_capacity(script.len());
         for call in script {
-            if Instant::now() >= self.until {
+            if Instant::now() >= load.until {
                 break;
             }
             let reply = self.call(thread, call)?;
-            self.calls.fetch_add(1, Ordering::Relaxed);
+            load.calls.fetch_add(1, Ordering::Relaxed);
             if let Err(fail) = &reply {
-                *self.seen().failures.entry(fail.to_string()).or_default() += 1;
+                *load.seen().failures.entry(fail.to_string()).or_default() += 1;
             }
             replies.push((call.clone(), reply));
         }
         Ok(replies)
     }
+}
 
-    fn call(self: &Arc<Self>, thread: u32, call: &Call) -> Result<Reply, Stop> {
-        let (_, mut at) = thread::begin(&self.protocol, call.clone()).map_err(trouble)?;
-        let reply = loop {
-            match at {
-                At::End(reply) => break reply,
-                At::Op(running) => {
-                    let outcome = self.perform(thread, &running.op)?;
-                    at = running.resume(outcome).map_err(trouble)?.1;
-                }
-            }
-        };
-        let mut shared = self.shared();
-        shared.held.remove(&thread);
-        if shared.objects - shared.collected_at >= COLLECT_AFTER {
-            shared.collected_at = shared.objects;
-            let held = shared.held.values().flatten().copied().collect();
-            shared.memory.collect(&held);
-        }
-        Ok(reply)
+impl Habits for Load {
+    fn begins(&self) {
+        self.seen().running += 1;
     }
 
-    fn perform(self: &Arc<Self>, thread: u32, op: &Op) -> Result<Outcome, Stop> {
-        if let Op::Lock { file, mode, wait: true } = op {
-            return self.lock(thread, op, file, *mode);
+    fn ends(&self, stopped: Result<(), Stop>) {
+        let mut seen = self.seen();
+        seen.running -= 1;
+        match stopped {
+            Ok(()) => {}
+            Err(Stop::Panic(message)) => seen.panic = Some(message),
+            Err(Stop::Trouble(problem)) => seen.trouble = Some(problem),
         }
-        if let Some(Attempt::Done(outcome)) = self.disk.perform(op, Waiting::Kernel).map_err(trouble)? {
-            return Ok(outcome);
-        }
-        if let Op::Choose { among } = op {
-            let count = self.calls.load(Ordering::Relaxed);
-            let drawn = mix(self.seed ^ mix(u64::from(thread) << 32 ^ count)) % u64::from((*among).max(1));
-            return Ok(Outcome::Value(Value::Int(u32::try_from(drawn).unwrap_or(0))));
-        }
-        let mut shared = self.shared();
-        loop {
-            match self.attempt(&mut shared, thread, op)? {
-                Progress::Done(outcome) => {
-                    if let Outcome::Value(value) = &outcome {
-                        objects_in(value, shared.held.entry(thread).or_default());
-                    }
-                    drop(shared);
-                    if !matches!(op, Op::Get { .. } | Op::Set { .. } | Op::New) {
-                        self.changed.notify_all();
-                    }
-                    return Ok(outcome);
-                }
-                Progress::Waits | Progress::Blocked => {
-                    shared = self.changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
-                }
-                Progress::Fatal(message) => return Err(Stop::Panic(message)),
-            }
-        }
+        self.ended.notify_all();
     }
 
-    fn attempt(self: &Arc<Self>, shared: &mut Shared, thread: u32, op: &Op) -> Result<Progress, Stop> {
-        if let Some(progress) = shared.memory.attempt(thread, op) {
-            return Ok(progress);
-        }
-        Ok(match op {
-            Op::New => {
-                shared.objects += 1;
-                Progress::Done(Outcome::Value(Value::Object(Object(shared.objects))))
-            }
-            Op::Spawn { call } => {
-                let number = self.goroutines.fetch_add(1, Ordering::Relaxed);
-                if let Call::Goroutine { arguments, .. } = call {
-                    objects_in(arguments, shared.held.entry(number).or_default());
-                }
-                let call = call.clone();
-                self.start(move |process| {
-                    let reply = process.call(number, &call)?;
-                    process.shared().ended.insert(number, reply);
-                    process.changed.notify_all();
-                    Ok(())
-                });
-                Progress::Done(Outcome::Value(Value::Int(number)))
-            }
-            Op::Join { thread } => match shared.ended.remove(thread) {
-                Some(reply) => Progress::Done(thread::joined(&reply)),
-                None => Progress::Blocked,
-            },
-            Op::Panic { message } => Progress::Fatal(message.clone()),
-            other => return Err(Stop::Trouble(format!("it cannot perform {other:?}"))),
-        })
+    fn choose(&self, thread: u32, among: u32) -> u32 {
+        let count = self.calls.load(Ordering::Relaxed);
+        let drawn = mix(self.seed ^ mix(u64::from(thread) << 32 ^ count)) % u64::from(among.max(1));
+        u32::try_from(drawn).unwrap_or(0)
     }
 
-    /// A request that waits in the kernel. No lock of ours is held meanwhile.
-    fn lock(&self, thread: u32, op: &Op, file: &Path, mode: Mode) -> Result<Outcome, Stop> {
+    fn lock(&self, disk: &Disk, thread: u32, op: &Op) -> Result<Outcome, Stop> {
+        let Op::Lock { file, mode, .. } = op else { return free::lock(disk, op) };
         {
             let count = self.counters.count(file).map_err(trouble)?;
             let mut seen = self.seen();
             // A request that EDEADLK refused and that is made again has been waiting all the while.
-            let request = seen.waiting.remove(&thread).filter(|request| request.file == *file && request.mode == mode);
-            let fresh = || Request { file: file.clone(), mode, since: Instant::now(), count };
+            let request = seen.waiting.remove(&thread).filter(|request| request.file == *file && request.mode == *mode);
+            let fresh = || Request { file: file.clone(), mode: *mode, since: Instant::now(), count };
             seen.waiting.insert(thread, request.unwrap_or_else(fresh));
         }
-        let Some(Attempt::Done(outcome)) = self.disk.perform(op, Waiting::Kernel).map_err(trouble)? else {
-            return Err(Stop::Trouble(format!("the kernel neither grants nor refuses {op:?}")));
-        };
+        let outcome = free::lock(disk, op)?;
         let granted = Instant::now();
         let is_granted = outcome == Outcome::Locked(LockResult::Granted);
         let before = if is_granted { self.counters.grant(file).map_err(trouble)? } else { 0 };
         let mut guard = self.seen();
         let seen = &mut *guard;
-        let recorded = match seen.waits.entry((file.clone(), mode)) {
+        let recorded = match seen.waits.entry((file.clone(), *mode)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Recorded::new().map_err(trouble)?),
         };
@@ -325,10 +202,14 @@ impl Process {
             recorded.deadlocks += 1;
         }
         drop(guard);
-        if !is_granted {
-            std::thread::sleep(RETRY_AFTER);
-        }
+        free::pause(&outcome);
         Ok(outcome)
+    }
+}
+
+impl Load {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn account(&self, seen: &mut Seen) -> Ran {

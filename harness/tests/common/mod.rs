@@ -37,7 +37,7 @@ pub(crate) fn hunting(program: &Path, release: &str) -> HuntOptions {
     let time = Duration::from_secs(600);
     HuntOptions {
         programs: vec![program.into()],
-        driver: None,
+        drivers: Vec::new(),
         releases: vec![release.into()],
         baseline: Baseline::default(),
         search: Search::Exhaustive,

@@ -18,7 +18,7 @@ const OTHER: &str = "o";
 const OTHER_LAYER: &str = "layer -i o ";
 
 /// The process's stores, each with its run root.
-const STORES: [(&str, &str); 2] = [("a", RUN), ("b", "run-b")];
+const STORES: [(&str, &str); 2] = [("a", RUN), ("b", "run2")];
 
 const GOROUTINES: usize = 2;
 

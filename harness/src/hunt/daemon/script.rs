@@ -170,7 +170,7 @@ impl TryFrom<String> for Script {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "open a; open b run-b; a names base; 1: a put-layer x base; 1: a images; 2: b layers";
+    const TEXT: &str = "open a; open b run2; a names base; 1: a put-layer x base; 1: a images; 2: b layers";
 
     #[test]
     fn what_is_written_is_read() {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((script.before.len(), script.goroutines.len(), script.calls().count()), (3, 2, 6));
         assert_eq!(script.goroutines[0].1[0].args, ["x", "base"]);
         // Goroutines may take turns in the text, and each statement may have a line.
-        let other = "open a\nopen b run-b\na names base\n1: a put-layer x base\n2: b layers\n1: a images\n";
+        let other = "open a\nopen b run2\na names base\n1: a put-layer x base\n2: b layers\n1: a images\n";
         assert_eq!(other.parse(), Ok(script));
     }
 

@@ -16,7 +16,7 @@ use super::script::{Call, OPEN};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::hunt::execution::{End, Execution, Limits};
-use crate::hunt::ground::Ground;
+use crate::hunt::ground::{Expected, Ground};
 use crate::hunt::shrink::{Shorter, simplest};
 use crate::hunt::step::{Step, Unit};
 use crate::hunt::strategy::{Pct, Random, Strategy};
@@ -28,6 +28,9 @@ const EXECUTIONS: u32 = 6;
 
 /// Of [`Pct`].
 const DEPTH: u32 = 3;
+
+/// How often a recording is run again, to see whether it shows the same.
+pub const REPEATS: u32 = 3;
 
 /// The call that gives a `diff` back.
 const CLOSE: &str = "close-diff";
@@ -45,6 +48,8 @@ pub struct Shown {
     pub after: Duration,
     /// How often it was seen.
     pub times: u64,
+    /// How often its recording showed it again, of [`REPEATS`] times. What goroutines do inside their process is not recorded.
+    pub repeated: u32,
 }
 
 /// What random scripts have shown.
@@ -67,14 +72,14 @@ pub struct SearchReport {
 }
 
 /// Draws workloads, and runs them, until a bound is reached. `goes_on` is asked after each execution; it is given how many
-/// there were, and what was shown last, once.
+/// there were, and what a new recording shows, with its place in [`SearchReport::shown`].
 ///
 /// # Errors
 /// As of [`crate::hunt::hunt`].
 pub fn search(
     harness: &Harness,
     options: &HuntOptions,
-    mut goes_on: impl FnMut(u64, Option<&Shown>) -> bool,
+    mut goes_on: impl FnMut(u64, Option<(usize, &Shown)>) -> bool,
 ) -> Result<SearchReport, HarnessError> {
     let began = Instant::now();
     let mut grounds: BTreeMap<Vec<Vec<String>>, Ground> = BTreeMap::new();
@@ -88,8 +93,7 @@ pub fn search(
         let ground = match grounds.entry(workload.start.clone()) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(none) => {
-                let driver = options.driver.as_deref();
-                none.insert(Ground::new(harness, &options.programs, driver, &workload.start, options.limits)?)
+                none.insert(Ground::new(harness, &options.programs, &options.drivers, &workload.start, options.limits)?)
             }
         };
         let expected = ground.expected(&workload)?;
@@ -118,21 +122,34 @@ pub fn search(
                         let found = (workload.clone(), execution, wrong);
                         let (simple, execution, wrong) = fewer_calls(ground, found, options, &seen)?;
                         let class = Class::of(&simple, &execution, &wrong);
-                        if let Some(at) = seen.get(&class) {
-                            report.shown[*at].times += 1;
-                        } else {
-                            seen.insert(class, report.shown.len());
+                        let place = seen.get(&class).copied();
+                        // One that does not repeat is as good as none: another may.
+                        if place.is_none_or(|at| report.shown[at].repeated == 0) {
                             let expected = ground.expected(&simple)?;
                             let (limits, limit) = (options.limits, options.simplify);
                             let violation = simplest(ground, &simple, limits, &expected, wrong, execution, limit)?;
-                            let executions = report.executions;
-                            report.shown.push(Shown { violation, seed, executions, after, times: 1 });
-                            new = report.shown.last();
+                            let repeated = repeats(ground, &expected, &violation, limits)?;
+                            let (executions, times) = (report.executions, 0);
+                            let shown = Shown { violation, seed, executions, after, times, repeated };
+                            match place {
+                                None => {
+                                    seen.insert(class, report.shown.len());
+                                    report.shown.push(shown);
+                                    new = Some(report.shown.len() - 1);
+                                }
+                                Some(at) if repeated > 0 => {
+                                    report.shown[at] = Shown { times: report.shown[at].times, ..shown };
+                                    new = Some(at);
+                                }
+                                Some(_) => {}
+                            }
                         }
+                        let at = place.unwrap_or(report.shown.len() - 1);
+                        report.shown[at].times += 1;
                     }
                 }
             }
-            let goes_on = goes_on(report.executions, new);
+            let goes_on = goes_on(report.executions, new.map(|at| (at, &report.shown[at])));
             if !goes_on || report.executions >= options.executions || began.elapsed() >= options.time {
                 break 'all;
             }
@@ -140,6 +157,22 @@ pub fn search(
     }
     report.lasted = began.elapsed();
     Ok(report)
+}
+
+/// How often its recording shows it again.
+fn repeats(
+    ground: &mut Ground,
+    expected: &Expected,
+    violation: &Violation,
+    limits: Limits,
+) -> Result<u32, HarnessError> {
+    let mut repeated = 0;
+    for _ in 0..REPEATS {
+        let (execution, _) = ground.once_more(&violation.recording, expected, limits)?;
+        let wrong = ground.judge(&execution, expected)?.0;
+        repeated += u32::from(wrong.is_some_and(|wrong| wrong.property == violation.wrong.property));
+    }
+    Ok(repeated)
 }
 
 /// What a violation is counted as.

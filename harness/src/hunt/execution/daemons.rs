@@ -21,14 +21,14 @@ const ENVIRONMENT: [(&str, &str); 3] = [("GOMAXPROCS", "16"), ("GOGC", "off"), (
 impl Running<'_> {
     /// Has a process of the library started.
     pub(super) fn start_daemon(&mut self, participant: usize, script: &Script) -> Result<(), HarnessError> {
-        let Some(driver) = self.stage.driver.clone() else {
+        let Some(driver) = self.stage.driver(self.lines.len()) else {
             return Err(HarnessError::Refused("there is no driver of the library, and a daemon is to be run".into()));
         };
         let (line, ends) = Line::new(participant, script).map_err(HarnessError::io("make", "a pipe"))?;
         let path = self.stage.output.join(format!("{participant}.err"));
         let errors = File::create(&path).map_err(HarnessError::io("create", path))?;
         let environment = ENVIRONMENT.map(|(name, value)| (name.into(), value.into())).into();
-        let program = Program { command: vec![driver.into()], directory: self.stage.output.clone(), environment };
+        let program = Program { command: driver.daemon(), directory: self.stage.output.clone(), environment };
         let number = u32::try_from(participant).unwrap_or(u32::MAX);
         self.session.run(number, &program, [ends.input.as_fd(), ends.output.as_fd(), errors.as_fd()])?;
         self.lines.push(line);
@@ -63,12 +63,17 @@ impl Running<'_> {
         }
     }
 
+    /// The number of a process of the library, from 0; `None` of a command.
+    pub(super) fn daemon(&self, participant: usize) -> Option<usize> {
+        (participant + self.lines.len()).checked_sub(self.said.len())
+    }
+
     pub(super) fn line(&self, participant: usize) -> Option<&Line> {
-        self.lines.get((participant + self.lines.len()).checked_sub(self.said.len())?)
+        self.lines.get(self.daemon(participant)?)
     }
 
     fn line_mut(&mut self, participant: usize) -> Option<&mut Line> {
-        let at = (participant + self.lines.len()).checked_sub(self.said.len())?;
+        let at = self.daemon(participant)?;
         self.lines.get_mut(at)
     }
 

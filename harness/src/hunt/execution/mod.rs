@@ -113,8 +113,8 @@ pub struct Limits {
 pub struct Stage {
     /// What runs the commands of each participant; the last is that of all further ones.
     pub programs: Vec<Build>,
-    /// The driver of the library, for participants that are processes of it.
-    pub driver: Option<PathBuf>,
+    /// The driver of each participant that is told its calls; the last is that of all further ones.
+    pub drivers: Vec<Build>,
     /// The directory of the store: `root` and `run` are below it.
     pub store: PathBuf,
     /// Where what the commands print is kept.
@@ -126,6 +126,12 @@ impl Stage {
     #[must_use]
     pub fn program(&self, participant: usize) -> Option<&Build> {
         self.programs.get(participant).or(self.programs.last())
+    }
+
+    /// What is told the calls of a process of the library, from 0.
+    #[must_use]
+    pub fn driver(&self, daemon: usize) -> Option<&Build> {
+        self.drivers.get(daemon).or(self.drivers.last())
     }
 
     /// The words with which a command of the store begins.
@@ -361,9 +367,11 @@ impl Running<'_> {
             }
             Happening::NotStarted { number, problem } => {
                 let participant = usize::try_from(number).unwrap_or(0);
-                let driver = self.stage.driver.as_deref().filter(|_| self.line(participant).is_some());
-                let build = self.stage.program(participant).map(Build::to_string);
-                let program = driver.map(|path| path.display().to_string()).or(build).unwrap_or_default();
+                let build = match self.daemon(participant) {
+                    Some(daemon) => self.stage.driver(daemon),
+                    None => self.stage.program(participant),
+                };
+                let program = build.map(Build::to_string).unwrap_or_default();
                 return Err(HarnessError::NotStarted { program, problem });
             }
             Happening::Ended(event) => {
