@@ -61,6 +61,7 @@ const OF_ADDITIONAL: &[(&str, &str)] = templates![
     "after-additional",
     "reads-additional-beside",
     "lists-additional-beside",
+    "diffs-additional-beside",
     "gives-locks-back-here-and-elsewhere",
 ];
 
@@ -99,7 +100,7 @@ const FEW: &[(&str, &str)] = templates![
 
 /// The calls that are made in a store that is new, as whoever gets a layer store may be the one that makes it: those that the
 /// locks of the store alone do not give away.
-const IN_NEW_STORE: [&str; 11] = [
+const IN_NEW_STORE: [&str; 12] = [
     "status",
     "names",
     "lookup",
@@ -107,6 +108,7 @@ const IN_NEW_STORE: [&str; 11] = [
     "layers",
     "multi-list",
     "diff",
+    "create-image",
     "mounted",
     "mount",
     "unmount-at-first",
@@ -123,6 +125,7 @@ fn is_about(template: &str, variant: &str) -> bool {
         }
         // Two threads that both meet each lock of an additional store have many states.
         "reads-additional-beside" => !variant.contains("of-an-image") || variant.starts_with("create-container"),
+        "diffs-additional-beside" => ["put-layer", "create"].iter().any(|call| variant.starts_with(call)),
         "lists-additional-beside" => variant.contains("image") || variant.starts_with("lists"),
         "in-new-store" => IN_NEW_STORE.contains(&variant),
         "beside-open" | "beside-a-lock-file" | "reads-additional-at-first" | "gives-additional-locks-back" => {
@@ -148,6 +151,7 @@ const VARIANTS: &[(&str, &[&str])] = &[
     ("exists-of-a-container", &["exists c1"]),
     ("layers", &["layers"]),
     ("put-layer", &["put-layer new parent=base"]),
+    ("put-layer-with-contents", &["put-layer new parent=base diff=true"]),
     ("delete-layer", &["delete-layer one"]),
     ("delete-mounted-layer", &["mount one", "delete-layer one"]),
     ("set-names", &["set-names base bar"]),
@@ -230,7 +234,7 @@ mod tests {
         let all = families().unwrap_or_else(|refused| panic!("{}", refused.lines().collect::<Vec<_>>().join("\n")));
         // Each of the other templates about a few is about one.
         let few = IN_NEW_STORE.len() + 8;
-        let elsewhere = OF_ADDITIONAL.len() * ADDITIONAL_VARIANTS.len() - 12;
+        let elsewhere = OF_ADDITIONAL.len() * ADDITIONAL_VARIANTS.len() - 22;
         let of_calls = TEMPLATES.len() * VARIANTS.len() - 1 + few + elsewhere;
         assert_eq!(all.len(), of_calls + OF_LOCK_FILES.len() * LOCK_FILES.len());
         let mut names: Vec<&str> = all.iter().map(|relative| relative.scenario.name.as_str()).collect();
