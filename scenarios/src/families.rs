@@ -62,6 +62,8 @@ const OF_ADDITIONAL: &[(&str, &str)] = templates![
     "reads-additional-beside",
     "lists-additional-beside",
     "diffs-additional-beside",
+    "closes-additional-beside",
+    "reads-here-beside",
     "gives-locks-back-here-and-elsewhere",
 ];
 
@@ -124,7 +126,10 @@ fn is_about(template: &str, variant: &str) -> bool {
             !elsewhere.is_some_and(|(_, calls)| VARIANTS.iter().any(|(_, others)| others == calls))
         }
         // Two threads that both meet each lock of an additional store have many states.
-        "reads-additional-beside" => !variant.contains("of-an-image") || variant.starts_with("create-container"),
+        "reads-additional-beside" => {
+            !(variant.contains("of-an-image") || variant.starts_with("diff")) || variant.starts_with("create-container")
+        }
+        "closes-additional-beside" | "reads-here-beside" => variant.starts_with("diff"),
         "diffs-additional-beside" => ["put-layer", "create"].iter().any(|call| variant.starts_with(call)),
         "lists-additional-beside" => variant.contains("image") || variant.starts_with("lists"),
         "in-new-store" => IN_NEW_STORE.contains(&variant),
@@ -234,7 +239,7 @@ mod tests {
         let all = families().unwrap_or_else(|refused| panic!("{}", refused.lines().collect::<Vec<_>>().join("\n")));
         // Each of the other templates about a few is about one.
         let few = IN_NEW_STORE.len() + 8;
-        let elsewhere = OF_ADDITIONAL.len() * ADDITIONAL_VARIANTS.len() - 22;
+        let elsewhere = OF_ADDITIONAL.len() * ADDITIONAL_VARIANTS.len() - 47;
         let of_calls = TEMPLATES.len() * VARIANTS.len() - 1 + few + elsewhere;
         assert_eq!(all.len(), of_calls + OF_LOCK_FILES.len() * LOCK_FILES.len());
         let mut names: Vec<&str> = all.iter().map(|relative| relative.scenario.name.as_str()).collect();

@@ -16,36 +16,52 @@ pub(super) type PartId = u32;
 pub(super) struct Parts<T> {
     pub(super) all: Vec<Arc<T>>,
     ids: FxHashMap<Arc<T>, PartId>,
-    /// How many values they keep ([`Measured::values`]).
-    values: usize,
+    /// About how many bytes they take ([`Measured::bytes`]).
+    bytes: usize,
 }
 
 /// The bytes that a value of a part takes, on the average, with its name and its place in a map.
 const VALUE_BYTES: usize = 420;
 
+/// The bytes that a place in a map takes, of which name and value are shared with another map.
+const PLACE_BYTES: usize = 64;
+
 /// A part whose size can be told.
 pub(super) trait Measured {
-    /// How many values it keeps: cells, mutexes, locks, entries of lists. There are few cells with much in them.
-    fn values(&self) -> usize;
+    /// About how many bytes it takes that no other part takes: cells, mutexes, locks, entries of lists. There are few cells
+    /// with much in them.
+    fn bytes(&self) -> usize;
 }
 
 impl Measured for Local {
-    fn values(&self) -> usize {
-        let Memory { cells, mutexes, rw_mutexes } = &*self.memory;
+    fn bytes(&self) -> usize {
         let threads = self.threads.iter().map(|thread| 1 + thread.holds.len() + thread.answers.len()).sum::<usize>();
-        threads + cells.len() + mutexes.len() + rw_mutexes.len() + self.locks.len() + self.known.len()
+        let memory = if Arc::strong_count(&self.memory) > 1 { 0 } else { self.memory.bytes() };
+        memory + VALUE_BYTES * (threads + self.locks.len() + self.known.len())
+    }
+}
+
+impl Measured for Memory {
+    fn bytes(&self) -> usize {
+        let Self { cells, mutexes, rw_mutexes } = self;
+        let mut own = VALUE_BYTES * (mutexes.len() + rw_mutexes.len());
+        if Arc::strong_count(cells) == 1 {
+            let values = cells.values().filter(|value| Arc::strong_count(value) == 1).count();
+            own += PLACE_BYTES * cells.len() + VALUE_BYTES * values;
+        }
+        own
     }
 }
 
 impl Measured for Shared {
-    fn values(&self) -> usize {
-        self.stamps.len() + self.documents.len() + self.mtimes.len()
+    fn bytes(&self) -> usize {
+        VALUE_BYTES * (self.stamps.len() + self.documents.len() + self.mtimes.len())
     }
 }
 
 impl<T: Hash + Eq + Measured> Parts<T> {
     pub(super) fn new() -> Self {
-        Self { all: Vec::new(), ids: FxHashMap::default(), values: 0 }
+        Self { all: Vec::new(), ids: FxHashMap::default(), bytes: 0 }
     }
 
     /// The number of `part`, and whether it is new.
@@ -54,7 +70,7 @@ impl<T: Hash + Eq + Measured> Parts<T> {
         let part = Arc::new(part);
         let id = *self.ids.entry(Arc::clone(&part)).or_insert(next);
         if id == next {
-            self.values += part.values();
+            self.bytes += part.bytes();
             self.all.push(part);
         }
         (id, id == next)
@@ -62,7 +78,7 @@ impl<T: Hash + Eq + Measured> Parts<T> {
 
     /// About how many bytes they take.
     pub(super) fn bytes(&self) -> u64 {
-        (self.values * VALUE_BYTES) as u64
+        self.bytes as u64
     }
 
     /// The part of that number.
