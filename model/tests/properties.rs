@@ -420,7 +420,7 @@ fn ordered() {
     );
 }
 
-/// What a process keeps counts as memory, not only the numbers of its states: two threads of a store have thousands, of 10 KiB
+/// What a process keeps counts as memory, not only the numbers of its states: two threads of a store have thousands, of 2 KiB
 /// each.
 #[test]
 fn what_processes_keep_counts_as_memory() {
@@ -429,7 +429,7 @@ fn what_processes_keep_counts_as_memory() {
     let system = system(&[layer("base", &["foo"], "")], vec![reader]);
     let options = Options { memory_max: 16 << 20, ..Options::default() };
     let report = check(&system, &[Property::NoPanic], &options, &|| false).unwrap();
-    assert_eq!(report.findings[0].verdict, Verdict::Cut("the memory was up after 4354 states".into()));
+    assert_eq!(report.findings[0].verdict, Verdict::Cut("the memory was up after 8749 states".into()));
 }
 
 #[test]
