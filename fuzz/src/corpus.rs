@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lockproof_model::protocol::Entry;
 use lockproof_scenarios::{Scenario, ScenarioError, load};
@@ -38,6 +40,9 @@ pub enum CorpusError {
         source: io::Error,
     },
 }
+
+/// How long one that was killed has to let its corpus go: a process with much memory does not end at once.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// An open corpus; it is locked until it is dropped, or its process ends.
 #[derive(Debug)]
@@ -70,10 +75,14 @@ impl Corpus {
         }
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(at(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(CorpusError::InUse(folder.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+        let until = Instant::now() + LET_GO;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LET_GO / 100),
+                Err(TryLockError::WouldBlock) => return Err(CorpusError::InUse(folder.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+            }
         }
         let mut corpus = Self {
             folder: folder.to_owned(),

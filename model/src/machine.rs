@@ -149,6 +149,8 @@ impl<'s> Machine<'s> {
         let performed = match step {
             Step::Kill { .. } => step::kill(&self.model, &mut local, &mut shared, step),
             Step::Run { thread, .. } if usize::from(thread) >= local.threads.len() => None,
+            // One that makes no call has never stood before an operation.
+            Step::Run { thread, .. } if !local.may_run(self.model.process(local.kind), usize::from(thread)) => None,
             Step::Run { thread, branch, .. } => {
                 let state = &self.state;
                 let others = Others { model: &self.model, locals: &state.locals, shared: &state.shared, me: index };
