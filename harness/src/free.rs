@@ -25,8 +25,14 @@ const ALL_ASLEEP: &str = "all goroutines are asleep - deadlock!";
 pub(crate) enum Stop {
     /// The process panics.
     Panic(String),
-    /// It cannot go on, which is no part of what it stands for.
+    /// It cannot go on, and the process does not panic: of a command, a call has failed, or it makes no sense.
     Trouble(String),
+}
+
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        Stop::Trouble(problem)
+    }
 }
 
 pub(crate) fn trouble(error: impl std::fmt::Display) -> Stop {

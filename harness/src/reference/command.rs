@@ -4,7 +4,8 @@ use lockproof_model::call::Call;
 use lockproof_model::protocol::{Layers, Record, Records};
 use lockproof_model::value::Datum as _;
 
-use super::{Process, Stop};
+use super::Process;
+use crate::free::Stop;
 
 /// The commands that are known here.
 pub(crate) const COMMANDS: [&str; 21] = [
@@ -142,7 +143,7 @@ impl Command {
 
 /// Runs a command on a store that is open. What it prints until it ends, well or not, goes to `lines`.
 pub(super) fn run(process: &Process, words: &[String], lines: &mut Vec<String>) -> Result<(), Stop> {
-    Command::of(words).map_err(Stop::Fails)?.run(process, lines)
+    Command::of(words).map_err(Stop::Trouble)?.run(process, lines)
 }
 
 impl Command {
@@ -162,7 +163,7 @@ impl Command {
                 let exists = process.call(&Call::Exists { id: what.clone() })? == true.to_value();
                 lines.push(format!("{what}: {exists}"));
                 if !exists {
-                    return Err(Stop::Fails(format!("{what} does not exist")));
+                    return Err(Stop::Trouble(format!("{what} does not exist")));
                 }
             }
             Command::Names(what) => {
@@ -194,7 +195,7 @@ impl Command {
 /// `Lookup`, which takes an id, too.
 fn lookup(process: &Process, what: String) -> Result<String, Stop> {
     let id = process.call(&Call::Lookup { name: what })?;
-    String::from_value(&id).ok_or_else(|| Stop::Fails(format!("it is no id: {id:?}")))
+    String::from_value(&id).ok_or_else(|| Stop::Trouble(format!("it is no id: {id:?}")))
 }
 
 fn names_of(process: &Process, id: String) -> Result<Vec<String>, Stop> {
@@ -204,7 +205,7 @@ fn names_of(process: &Process, id: String) -> Result<Vec<String>, Stop> {
 /// A list of names or of ids.
 fn texts(process: &Process, call: Call) -> Result<Vec<String>, Stop> {
     let value = process.call(&call)?;
-    Vec::<String>::from_value(&value).ok_or_else(|| Stop::Fails(format!("it is no list of texts: {value:?}")))
+    Vec::<String>::from_value(&value).ok_or_else(|| Stop::Trouble(format!("it is no list of texts: {value:?}")))
 }
 
 /// The records that a list told of, as the process knows them from that moment.

@@ -13,9 +13,8 @@ use lockproof_model::protocol::Entry;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::Stop;
 use crate::disk::Disk;
-use crate::free::{self, Habits};
+use crate::free::{self, Habits, Stop};
 use crate::library::told::{heard, returned};
 use crate::library::{Answer, Returned};
 
@@ -48,9 +47,9 @@ struct Request {
 struct Plain;
 
 impl Habits for Plain {
-    fn ends(&self, stopped: Result<(), free::Stop>) {
-        if let Err(stop) = stopped {
-            super::exit(Err(stop.into()));
+    fn ends(&self, stopped: Result<(), Stop>) {
+        if stopped.is_err() {
+            super::exit(stopped);
         }
     }
 }

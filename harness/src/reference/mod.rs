@@ -19,7 +19,7 @@ use lockproof_model::protocol::Entry;
 use lockproof_model::value::Value;
 
 use crate::disk::Disk;
-use crate::free::{self, Habits};
+use crate::free::{self, Habits, Stop};
 use crate::worker::PANICKED;
 
 /// What comes first on the command line of such a process; then the name of the protocol.
@@ -31,21 +31,6 @@ pub(crate) const DAEMON: &str = "daemon";
 /// The exit status of a command that failed, and of one that makes no sense.
 const FAILED: i32 = 1;
 
-/// Why a command does not come to its end.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// A call failed, or the command makes no sense.
-    Fails(String),
-    /// The process panics.
-    Dies(String),
-}
-
-impl From<String> for Stop {
-    fn from(problem: String) -> Self {
-        Stop::Fails(problem)
-    }
-}
-
 /// Runs a command if this process was started for that, and does not return then.
 pub(crate) fn run_if_asked(find: impl Fn(&str) -> Result<Entry, String>) {
     let mut arguments = std::env::args().skip(1);
@@ -54,11 +39,11 @@ pub(crate) fn run_if_asked(find: impl Fn(&str) -> Result<Entry, String>) {
     }
     let arguments: Vec<String> = arguments.collect();
     let ran = match arguments.split_first() {
-        Some((protocol, rest)) => find(protocol).map_err(Stop::Fails).and_then(|protocol| match rest {
+        Some((protocol, rest)) => find(protocol).map_err(Stop::Trouble).and_then(|protocol| match rest {
             [only] if only == DAEMON => daemon::run(protocol),
             command => run(protocol, command),
         }),
-        None => Err(Stop::Fails("it is started by a hunt, with the name of a protocol".into())),
+        None => Err(Stop::Trouble("it is started by a hunt, with the name of a protocol".into())),
     };
     exit(ran);
 }
@@ -66,24 +51,15 @@ pub(crate) fn run_if_asked(find: impl Fn(&str) -> Result<Entry, String>) {
 fn exit(ran: Result<(), Stop>) -> ! {
     std::process::exit(match ran {
         Ok(()) => 0,
-        Err(Stop::Fails(problem)) => {
+        Err(Stop::Trouble(problem)) => {
             eprintln!("{ARGUMENT}: {problem}");
             FAILED
         }
-        Err(Stop::Dies(message)) => {
+        Err(Stop::Panic(message)) => {
             eprintln!("panic: {message}");
             PANICKED
         }
     })
-}
-
-impl From<free::Stop> for Stop {
-    fn from(stop: free::Stop) -> Self {
-        match stop {
-            free::Stop::Panic(message) => Stop::Dies(message),
-            free::Stop::Trouble(problem) => Stop::Fails(problem),
-        }
-    }
 }
 
 /// `--graph BASE/root --run BASE/run --storage-driver vfs COMMAND…`.
@@ -132,9 +108,9 @@ impl Habits for Known {
         known.insert(document.path.file_name().to_owned(), value.clone());
     }
 
-    fn ends(&self, stopped: Result<(), free::Stop>) {
-        if let Err(stop) = stopped {
-            exit(Err(stop.into()));
+    fn ends(&self, stopped: Result<(), Stop>) {
+        if stopped.is_err() {
+            exit(stopped);
         }
     }
 
@@ -146,7 +122,7 @@ impl Habits for Known {
 impl Process {
     /// Makes a call. Its failure is that of the command.
     fn call(&self, call: &Call) -> Result<Value, Stop> {
-        self.0.call(0, call)?.map_err(|fail| Stop::Fails(format!("{call}: {fail}")))
+        self.0.call(0, call)?.map_err(|fail| Stop::Trouble(format!("{call}: {fail}")))
     }
 
     /// What a document held when it was last seen.
