@@ -65,6 +65,17 @@ pub(crate) enum CliError {
         /// The strategy.
         strategy: &'static str,
     },
+    /// An option that is about something that is not there.
+    #[error("`{option}` is about {of}, and there are none")]
+    #[diagnostic(help("`{help}` asks for one"))]
+    OptionOfDaemon {
+        /// The option.
+        option: &'static str,
+        /// What it is about.
+        of: &'static str,
+        /// What asks for that.
+        help: &'static str,
+    },
     /// An option that means nothing to faults that come at every event in turn.
     #[error("`{option}` goes with --crash and --fail only where a strategy draws the faults")]
     #[diagnostic(help(
@@ -215,6 +226,7 @@ impl CliError {
             | CliError::Nothing { .. }
             | CliError::OptionOfEngine { .. }
             | CliError::OptionOfStrategy { .. }
+            | CliError::OptionOfDaemon { .. }
             | CliError::FaultsInTurn { .. }
             | CliError::UnknownStore { .. }
             | CliError::UnknownDriver { .. }

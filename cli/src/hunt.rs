@@ -45,6 +45,9 @@ pub(crate) const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_s
 const DRAWN_EVERY: u64 = 16;
 
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
+    if args.daemon.is_empty() && args.replay.is_none() {
+        hunt_daemon::refuse_options(args)?;
+    }
     let harness = Harness::current().map_err(supervised)?;
     let stores = stores(args.store.as_deref())?;
     let in_turn = faults::in_turn(args, stores.len())?;
@@ -62,7 +65,7 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
         return hunt_daemon::random(args, &harness, store, output);
     }
     let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
-    let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &harness)? };
+    let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &[], &harness)? };
     let baseline = baseline(args, false)?;
     let options = HuntOptions { drivers: drivers.builds.clone(), ..options(args, store, baseline) };
     let draws = io::stderr().is_terminal();
@@ -224,8 +227,12 @@ fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output
     let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let recording = Recording::read(&text).map_err(refused)?;
-    let is_told = !recording.workload.daemons.is_empty();
-    let drivers = if is_told { Drivers::build(args, harness)? } else { Drivers::default() };
+    let drivers = if recording.workload.daemons.is_empty() {
+        hunt_daemon::refuse_options(args)?;
+        Drivers::default()
+    } else {
+        Drivers::build(args, &recording.drivers, harness)?
+    };
     let replayed = hunt::replay(harness, &store.programs, &drivers.builds, &recording, args.times, LIMITS);
     let replayed = replayed.map_err(supervised)?;
     let found = &replayed.found;

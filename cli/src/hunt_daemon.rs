@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockproof_harness::Harness;
 use lockproof_harness::guardian::RunDirectory;
 use lockproof_harness::hunt::HuntOptions;
-use lockproof_harness::hunt::build::Build;
+use lockproof_harness::hunt::build::{Build, LIBRARY};
 use lockproof_harness::hunt::daemon::script::Script;
 use lockproof_harness::hunt::daemon::search::{REPEATS, SearchReport, Shown, search};
 use lockproof_harness::hunt::workload::Workload;
@@ -29,9 +29,6 @@ pub(crate) const RANDOM: &str = "random";
 /// How long, at most, a violation is made simpler.
 const SIMPLIFY: Duration = Duration::from_secs(20);
 
-/// The Go library, as `--driver` names it.
-const LIBRARY: &str = "library";
-
 /// What the daemons are. The driver of the library is built for this run, and removed after it.
 #[derive(Default)]
 pub(crate) struct Drivers {
@@ -40,11 +37,18 @@ pub(crate) struct Drivers {
 }
 
 impl Drivers {
-    /// What was asked for.
-    pub(crate) fn build(args: &HuntArgs, harness: &Harness) -> Result<Self, CliError> {
+    /// What was asked for; else what was `recorded`; else the library.
+    pub(crate) fn build(args: &HuntArgs, recorded: &[String], harness: &Harness) -> Result<Self, CliError> {
+        let library = [LIBRARY.to_owned()];
+        let names = [&args.driver, recorded, &library].into_iter().find(|names| !names.is_empty()).unwrap_or_default();
+        if !names.iter().any(|name| name == LIBRARY)
+            && let Some(option) = of_the_library(args)
+        {
+            return Err(CliError::OptionOfDaemon { option, of: "daemons of the Go library", help: "--driver library" });
+        }
         let mut drivers = Self::default();
         let mut library: Option<Build> = None;
-        for name in &args.driver {
+        for name in names {
             if let Some(reference) = hunt::reference(name) {
                 drivers.builds.push(reference);
             } else if name != LIBRARY {
@@ -65,13 +69,25 @@ impl Drivers {
     }
 }
 
-/// What the daemons are, as options, where it is not what they are anyway.
+/// The first option that says which Go library, and was given.
+fn of_the_library(args: &HuntArgs) -> Option<&'static str> {
+    match (&args.go_source, args.race) {
+        (Some(_), _) => Some("--go-source"),
+        (None, true) => Some("--race"),
+        (None, false) => None,
+    }
+}
+
+/// Refuses what is about daemons where there are none.
+pub(crate) fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
+    let given = (!args.driver.is_empty()).then_some("--driver").or(of_the_library(args));
+    given.map_or(Ok(()), |option| Err(CliError::OptionOfDaemon { option, of: "daemons", help: "--daemon" }))
+}
+
+/// What a recording does not say of its daemons, as options.
 pub(crate) fn drivers(args: &HuntArgs) -> String {
     let mut text = String::new();
     if !args.daemon.is_empty() {
-        if args.driver != [LIBRARY] {
-            let _ = write!(text, " --driver {}", args.driver.join(","));
-        }
         if let Some(tree) = &args.go_source {
             let _ = write!(text, " --go-source {}", tree.display());
         }
@@ -92,7 +108,7 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         let problem = "`random` draws the calls, the commands and the store to begin with: it stands alone".into();
         return Err(CliError::Daemon { problem });
     }
-    let drivers = Drivers::build(args, harness)?;
+    let drivers = Drivers::build(args, &[], harness)?;
     let options = HuntOptions {
         drivers: drivers.builds.clone(),
         simplify: SIMPLIFY,

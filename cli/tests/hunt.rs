@@ -215,3 +215,56 @@ fn what_a_daemon_is_told_must_make_sense() {
         assert!(said.contains(problem), "{said}");
     }
 }
+
+/// A lost image (D14), by daemons of our own, which need no Go: the recording says what they were.
+#[test]
+fn a_recording_knows_what_its_daemons_were() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let begin = ["hunt", "--store", "reference:v1_43"];
+        command(&begin).args(arguments).current_dir(folder.path()).output().expect("our own command")
+    };
+    let calls = "open a; open b run2; b images; 1: a create-image i base; 2: b create-image j base";
+    let output = run(&[
+        "--start",
+        "create-layer -i base",
+        "--driver",
+        "reference:v1_43",
+        "--daemon",
+        calls,
+        "--record",
+        "lost.json",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("again: lockproof hunt --store reference:v1_43 --replay lost.json --times 20\n"));
+    let again = run(&["--replay", "lost.json", "--times", "5"]);
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+    assert!(stdout(&again).ends_with("shown 5 times out of 5\n"), "{}", stdout(&again));
+    let sound = run(&["--replay", "lost.json", "--driver", "reference:v1_48"]);
+    assert!(stdout(&sound).contains("shown 0 times out of 1"), "{}{}", stdout(&sound), stderr(&sound));
+    let race = run(&["--replay", "lost.json", "--race"]);
+    assert_eq!(race.status.code(), Some(2), "{}", stdout(&race));
+    assert!(
+        stderr(&race).contains("`--race` is about daemons of the Go library, and there are none"),
+        "{}",
+        stderr(&race)
+    );
+}
+
+#[test]
+fn options_of_daemons_are_refused_where_there_are_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (options, refused) in [
+        (&["--race", "layers"][..], "`--race` is about daemons"),
+        (&["--go-source", ".", "--pairs"], "`--go-source` is about daemons"),
+        (&["--driver", "library", "layers", "images"], "`--driver` is about daemons"),
+        (
+            &["--driver", "reference:v1_43", "--go-source", ".", "--daemon", "open a"],
+            "`--go-source` is about daemons of the Go library",
+        ),
+    ] {
+        let output = hunt(folder.path(), options);
+        assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+        assert!(stderr(&output).contains(refused), "{}", stderr(&output));
+    }
+}

@@ -175,7 +175,8 @@ fn a_crash_that_breaks_something_only_within_an_interleaving_is_found_there() {
             let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
             assert_eq!(report.ended, Ended::Violated, "{search:?}: {report:?}");
             let violation = report.violation.unwrap();
-            assert_eq!(violation.execution.steps.iter().filter(|step| step.fault.is_some()).count(), 1);
+            let struck = violation.execution.steps.iter().filter(|step| step.fault.is_some()).count();
+            assert_eq!(struck, 1, "{search:?}, {lanes} lanes: {violation:?}");
             (violation.recording, violation.wrong)
         });
         assert_eq!((&recording, &wrong), (&three.0, &three.1));

@@ -160,8 +160,8 @@ pub(crate) struct HuntArgs {
     #[arg(long)]
     pub(crate) race: bool,
     /// What the daemons are: the Go library, or our reference store under a protocol, which needs no Go. With several, each daemon
-    /// has its own; the last is that of all further ones.
-    #[arg(long, value_name = "library|reference:PROTOCOL,…", value_delimiter = ',', default_value = "library")]
+    /// has its own; the last is that of all further ones. Without it, the library, and what a recording was made with.
+    #[arg(long, value_name = "library|reference:PROTOCOL,…", value_delimiter = ',')]
     pub(crate) driver: Vec<String>,
     /// Every command of the store that takes a lock against every other, from a few stores to begin with.
     #[arg(long, conflicts_with_all = ["commands", "start", "crash", "fail", "replay"])]

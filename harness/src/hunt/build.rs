@@ -9,6 +9,9 @@ use super::asked::commands_of;
 use crate::error::HarnessError;
 use crate::{Harness, reference};
 
+/// The driver of the Go library, as it is named among what daemons can be.
+pub const LIBRARY: &str = "library";
+
 /// A build of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Build {
@@ -58,6 +61,14 @@ impl Build {
         let mut words = self.words();
         words.extend(matches!(self, Build::Reference { .. }).then(|| reference::DAEMON.into()));
         words
+    }
+
+    /// What it is, as a daemon.
+    pub(super) fn as_driver(&self) -> String {
+        match self {
+            Build::Program(_) => LIBRARY.into(),
+            Build::Reference { .. } => self.to_string(),
+        }
     }
 
     /// The commands that it knows.

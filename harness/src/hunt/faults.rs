@@ -160,7 +160,7 @@ pub fn faults(
                     outcomes.push((outcome, wrong.is_none()));
                 }
                 if let Some(wrong) = wrong {
-                    let recording = Recording::of(workload, wrong.property, &wrong.detail, &execution);
+                    let recording = Recording::of(workload, ground.drivers(), &wrong, &execution);
                     let step = step.what.clone();
                     report.broken.push(Broken { participant, event, step, fault, wrong, recording, execution });
                 }

@@ -226,6 +226,11 @@ impl Ground {
         execute(&mut self.session, &self.stage, workload, strategy, limits)
     }
 
+    /// What the daemons are.
+    pub(super) fn drivers(&self) -> &[Build] {
+        &self.stage.drivers
+    }
+
     /// Runs a recording once.
     pub(super) fn repeat(&mut self, recording: &Recording, limits: Limits) -> Result<Execution, HarnessError> {
         let mut strategy = Recorded::new(recording.steps(), recording.faults.clone());

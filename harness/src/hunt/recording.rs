@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Wrong;
+use super::build::Build;
 use super::execution::Execution;
 use super::fault::Fault;
 use super::step::Unit;
@@ -19,6 +21,9 @@ pub struct Recording {
     pub version: u32,
     /// What was run against what.
     pub workload: Workload,
+    /// What the daemons were, by their names; the last is that of all further ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<String>,
     /// The property that it violates.
     pub property: String,
     /// How, in words.
@@ -31,13 +36,14 @@ pub struct Recording {
 }
 
 impl Recording {
-    pub(super) fn of(workload: &Workload, property: &str, detail: &str, execution: &Execution) -> Self {
+    pub(super) fn of(workload: &Workload, drivers: &[Build], wrong: &Wrong, execution: &Execution) -> Self {
         let step = |step: &super::step::Step| (step.unit.participant, step.unit.process, step.what.clone());
         Self {
             version: VERSION,
             workload: workload.clone(),
-            property: property.into(),
-            detail: detail.into(),
+            drivers: drivers.iter().map(Build::as_driver).collect(),
+            property: wrong.property.into(),
+            detail: wrong.detail.clone(),
             schedule: execution.steps.iter().map(step).collect(),
             faults: (execution.steps.iter().enumerate()).filter_map(|(at, step)| Some((at, step.fault?))).collect(),
         }

@@ -48,7 +48,7 @@ pub(super) fn simplest(
         }
         size /= 2;
     }
-    let recording = Recording::of(workload, wrong.property, &wrong.detail, &best);
+    let recording = Recording::of(workload, ground.drivers(), &wrong, &best);
     Ok(Violation { wrong, execution: best, recording })
 }
 

@@ -242,7 +242,10 @@ impl Text<'_> {
                 text.push_str(&self.writer.state(&place, state));
             }
         }
-        text.push_str("    goto stopped;\npanics:\n    if :: d_step { MAY(me, t) -> panic(me) } fi;\n");
+        // SPIN forgets where a `d_step` goes on that is the whole of a choice, if it does not merge statements.
+        text.push_str(
+            "    goto stopped;\npanics:\n    if :: atomic { MAY(me, t) -> d_step { panic(me) } }; goto stopped fi;\n",
+        );
         text.push_str("stopped:\n    false\n}\n#undef me\n#undef t\n\n");
     }
 
