@@ -8,7 +8,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{LIMITS, command, commands_at_once, driver, harness, hunting};
+use common::{LIMITS, command, commands_at_once, driver, driver_with_race_detector, harness, hunting};
 use lockproof_harness::hunt::daemon::search::{REPEATS, Shown, search};
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
@@ -31,21 +31,27 @@ fn options(command: &Path, driver: &Path, executions: u64) -> HuntOptions {
 }
 
 fn hunted(workload: &Workload, executions: u64) -> Option<HuntReport> {
-    let (command, driver) = programs()?;
+    Some(hunted_with(programs()?, workload, executions))
+}
+
+fn hunted_with((command, driver): (PathBuf, &Path), workload: &Workload, executions: u64) -> HuntReport {
     let options = HuntOptions { simplify: Duration::ZERO, ..options(&command, driver, executions) };
-    Some(hunt(&harness(), workload, &options, |_| true).unwrap())
+    hunt(&harness(), workload, &options, |_| true).unwrap()
 }
 
 /// What is found, which must be of this property, and is shown each time.
 fn found(workload: &Workload, property: &str) -> Option<String> {
-    let report = hunted(workload, 20)?;
+    Some(found_with(programs()?, workload, property))
+}
+
+fn found_with((command, driver): (PathBuf, &Path), workload: &Workload, property: &str) -> String {
+    let report = hunted_with((command.clone(), driver), workload, 20);
     let Some(violation) = &report.violation else { panic!("nothing is found: {report:?}") };
     assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
-    let (command, driver) = programs()?;
     let again = replay(&harness(), &[command.into()], &[driver.into()], &violation.recording, TIMES, LIMITS).unwrap();
     let shown = again.found.iter().flatten().filter(|wrong| wrong.property == property).count();
     assert_eq!(shown, TIMES as usize, "{:?}", again.found);
-    Some(violation.wrong.detail.clone())
+    violation.wrong.detail.clone()
 }
 
 /// `modified-edge-consumed`, by calls alone.
@@ -67,6 +73,16 @@ fn a_reader_asks_again_behind_a_writer() {
     let reader = "A (goroutine 1, in `a names base`) waits inside its process";
     let writer = "A (goroutine 2, in `a put-layer new base`) waits inside its process";
     assert_eq!(detail, format!("{reader}; {writer}"));
+}
+
+/// `Diff` makes the driver anew under the graph's lock, and `PutLayer` asks it under none.
+#[test]
+fn the_race_detector_sees_two_goroutines_at_the_graph_driver() {
+    let Some(programs) = command().zip(driver_with_race_detector()) else { return };
+    let calls = "open a; 1: a diff base; 1: a close-diff base; 2: a put-layer x base";
+    let detail = found_with(programs, &workload(&["create-layer -i base"], &[], calls), "no-data-race");
+    assert!(detail.contains("containers/storage.(*store).canUseShifting()"), "{detail}");
+    assert!(detail.contains("containers/storage.(*store).Diff()"), "{detail}");
 }
 
 /// One store, and a process of its own for each: every order is explained by the sequential model.

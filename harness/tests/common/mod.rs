@@ -160,18 +160,25 @@ pub(crate) fn missing(what: &str, unchecked: &str) {
 
 /// The driver of the library, built once; `None` if there is nothing to build it with and that is allowed.
 pub(crate) fn driver() -> Option<&'static Path> {
-    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-        let into = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-driver");
-        match build(&Source::Installed, false, &into) {
-            Ok(program) => Some(program),
-            Err(error @ BuildError::Missing { .. }) => {
-                missing(&error.to_string(), "the real library");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    });
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| built("go-driver", false));
     PROGRAM.as_deref()
+}
+
+/// The same with Go's race detector.
+pub(crate) fn driver_with_race_detector() -> Option<&'static Path> {
+    static PROGRAM: LazyLock<Option<PathBuf>> = LazyLock::new(|| built("go-driver-race", true));
+    PROGRAM.as_deref()
+}
+
+fn built(name: &str, race: bool) -> Option<PathBuf> {
+    match build(&Source::Installed, race, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)) {
+        Ok(program) => Some(program),
+        Err(error @ BuildError::Missing { .. }) => {
+            missing(&error.to_string(), "the real library");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// The unmodified `containers-storage`; `None` if there is none and that is allowed.
