@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -22,7 +23,7 @@ use lockproof_model::verdict::Verdict;
 use lockproof_scenarios::{Scenario, built_in};
 
 /// The longest that a verifier may take, in seconds.
-const SECONDS_MAX: &str = "120";
+const SECONDS_MAX: &str = "30";
 /// The most memory that it may take, in megabytes.
 const MEMORY_MAX: &str = "-DMEMLIM=6000";
 
@@ -81,15 +82,20 @@ fn spin(system: &System, names: &[&str]) -> Found {
     if !fair {
         return pan(at, &[]);
     }
-    let threads = system.processes.iter().map(|process| process.threads.len()).sum();
-    let claims = (0..threads).map(|thread: usize| pan(at, &["-a", "-f", "-N", &format!("waits_{thread}")]));
-    let together = |all: Found, one: Found| Found {
-        states: all.states + one.states,
-        seconds: all.seconds + one.seconds,
-        violated: all.violated.zip(one.violated).map(|(first, second)| first || second),
-        unlearned: all.unlearned || one.unlearned,
-    };
-    claims.reduce(together).expect("a thread")
+    let threads: usize = system.processes.iter().map(|process| process.threads.len()).sum();
+    let mut all = Found { states: 0, seconds: 0.0, violated: Some(false), unlearned: false };
+    // One thread that starves is enough, whatever could not be said of others.
+    for thread in 0..threads {
+        let one = pan(at, &["-a", "-f", "-N", &format!("waits_{thread}")]);
+        all.states += one.states;
+        all.seconds += one.seconds;
+        all.unlearned |= one.unlearned;
+        all.violated = if one.violated == Some(true) { one.violated } else { all.violated.and(one.violated) };
+        if all.violated == Some(true) {
+            break;
+        }
+    }
+    all
 }
 
 fn pan(at: &Path, arguments: &[&str]) -> Found {
@@ -214,18 +220,46 @@ fn spin_and_the_explorer_side_by_side() {
     let given = |name: &str| std::env::var(name).unwrap_or_default();
     let (only, protocols) = (given("LOCKPROOF_SPIN_ONLY"), given("LOCKPROOF_SPIN_PROTOCOLS"));
     let wanted = |name: &str| protocols.is_empty() || protocols.split_whitespace().any(|protocol| protocol == name);
-    let mut table = Table::default();
     println!(
         "{:36} {:16} {:40} {:8} | {:>9} {:>7} | {:>9} {:>7} | {:>6}",
         "scenario", "protocol", "properties", "verdict", "explorer", "s", "SPIN", "s", "ratio"
     );
-    for scenario in built_in().expect("the built-in scenarios").iter().filter(|scenario| scenario.name.contains(&only))
-    {
-        for entry in protocol::all().into_iter().filter(|entry| scenario.is_for(entry.name) && wanted(entry.name)) {
-            table.compare(scenario, entry);
-        }
+    let scenarios = built_in().expect("the built-in scenarios");
+    let mut pairs = Vec::new();
+    for scenario in scenarios.iter().filter(|scenario| scenario.name.contains(&only)) {
+        let is_for = |entry: &protocol::Entry| scenario.is_for(entry.name) && wanted(entry.name);
+        pairs.extend(protocol::all().into_iter().filter(is_for).map(|entry| (scenario, entry)));
     }
-    table.end();
+    let table = Mutex::new(Table::default());
+    two_at_once(&pairs, |(scenario, entry)| compare(&table, scenario, *entry));
+    table.into_inner().expect("no panic").end();
+}
+
+/// What holds is shown by one search, each violation by one of its own.
+fn compare(table: &Mutex<Table>, scenario: &Scenario, entry: protocol::Entry) {
+    let system = scenario.system(entry);
+    let name = format!("{:36} {:16}", scenario.name, entry.name);
+    match promela(&system, &scenario.name) {
+        Ok(_) => {}
+        Err(error @ (ExportError::Features(_) | ExportError::States(_))) => {
+            return table.lock().expect("no panic").refused(&format!("{name} {error}"));
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+    let can = scenario.properties.iter().copied().filter(|property| macro_of(&system, *property).is_ok());
+    let (apart, together): (Vec<Property>, Vec<Property>) =
+        can.partition(|property| *property == Property::NoStarvationWeak || explored(&system, *property).1);
+    let groups = [together].into_iter().chain(apart.into_iter().map(|property| vec![property]));
+    for group in groups.filter(|group| !group.is_empty()) {
+        let start = Instant::now();
+        let all: Vec<(u64, bool)> = group.iter().map(|property| explored(&system, *property)).collect();
+        let seconds = start.elapsed().as_secs_f64();
+        let violated = Some(all.iter().any(|(_, wrong)| *wrong));
+        let ours = Found { states: all.iter().map(|(states, _)| states).sum(), seconds, violated, unlearned: false };
+        let found = spin(&system, &names(&system, &group));
+        let title: Vec<&str> = group.iter().map(|property| property.name()).collect();
+        table.lock().expect("no panic").row(&format!("{name} {:40}", title.join(" ")), ours, found);
+    }
 }
 
 /// What was compared so far.
@@ -241,56 +275,28 @@ struct Table {
 }
 
 impl Table {
-    fn compare(&mut self, scenario: &Scenario, entry: protocol::Entry) {
-        let system = scenario.system(entry);
-        match promela(&system, &scenario.name) {
-            Ok(_) => {}
-            Err(error @ (ExportError::Features(_) | ExportError::States(_))) => {
-                self.refused += 1;
-                println!("{:36} {:16} {error}", scenario.name, entry.name);
-                return;
-            }
-            Err(error) => panic!("{} under {}: {error}", scenario.name, entry.name),
-        }
-        let can = scenario.properties.iter().copied().filter(|property| macro_of(&system, *property).is_ok());
-        let (apart, together): (Vec<Property>, Vec<Property>) =
-            can.partition(|property| *property == Property::NoStarvationWeak || explored(&system, *property).1);
-        // What holds is shown by one search, each violation by one of its own.
-        let groups = [together].into_iter().chain(apart.into_iter().map(|property| vec![property]));
-        for group in groups.filter(|group| !group.is_empty()) {
-            self.row(scenario, entry, &system, &group);
-        }
+    fn refused(&mut self, row: &str) {
+        self.refused += 1;
+        println!("{row}");
     }
 
-    fn row(&mut self, scenario: &Scenario, entry: protocol::Entry, system: &System, group: &[Property]) {
-        let start = Instant::now();
-        let all: Vec<(u64, bool)> = group.iter().map(|property| explored(system, *property)).collect();
-        let ours = start.elapsed().as_secs_f64();
-        let (states, violated) =
-            (all.iter().map(|(states, _)| states).sum::<u64>(), all.iter().any(|(_, wrong)| *wrong));
-        let found = spin(system, &names(system, group));
-        let title: Vec<&str> = group.iter().map(|property| property.name()).collect();
-        let title = title.join(" ");
-        let verdict = if violated { "violated" } else { "proved" };
-        print!("{:36} {:16} {title:40} {verdict:8} | {states:9} {ours:7.3} | ", scenario.name, entry.name);
-        let Some(same) = found.violated.map(|found| found == violated) else {
+    fn row(&mut self, title: &str, ours: Found, found: Found) {
+        let verdict = if ours.violated == Some(true) { "violated" } else { "proved" };
+        let row = format!("{title} {verdict:8} | {:9} {:7.3} |", ours.states, ours.seconds);
+        if found.violated.is_none() {
             self.cut += 1;
-            println!("cut: SPIN was out of time or memory");
-            return;
-        };
-        let ratio = found.seconds / ours;
-        let told = match (found.unlearned, same) {
+            return println!("{row} cut: SPIN was out of time or memory");
+        }
+        let told = match (found.unlearned, found.violated == ours.violated) {
             (true, _) => " UNLEARNED",
             (false, true) => "",
             (false, false) => " DIFFERS",
         };
-        println!("{:9} {:7.3} | {ratio:6.1}{told}", found.states, found.seconds);
-        if found.unlearned || !same {
-            self.differ.push(format!("{} under {}: {title}", scenario.name, entry.name));
-        }
+        println!("{row} {:9} {:7.3} | {:6.1}{told}", found.states, found.seconds, found.seconds / ours.seconds);
+        self.differ.extend((!told.is_empty()).then(|| title.to_owned()));
         self.rows += 1;
-        self.states = [self.states[0] + states, self.states[1] + found.states];
-        self.seconds = [self.seconds[0] + ours, self.seconds[1] + found.seconds];
+        self.states = [self.states[0] + ours.states, self.states[1] + found.states];
+        self.seconds = [self.seconds[0] + ours.seconds, self.seconds[1] + found.seconds];
     }
 
     fn end(self) {
