@@ -57,9 +57,8 @@ fn is_there() -> bool {
     false
 }
 
-/// Lets SPIN judge `system` with these names defined.
-fn spin(system: &System, names: &[&str]) -> Found {
-    let text = promela(system, "a test").expect("it can be exported");
+/// Lets SPIN judge `system`, exported as `text`, with these names defined; or why it cannot.
+fn spin(system: &System, text: &str, names: &[&str]) -> Result<Found, String> {
     let directory = tempfile::tempdir().expect("a directory");
     let at = directory.path();
     fs::write(at.join("m.pml"), text).expect("a file");
@@ -67,8 +66,15 @@ fn spin(system: &System, names: &[&str]) -> Found {
     // Its own optimisations take most of its time, and gain nothing: all that they could merge is in a `d_step`.
     let options = ["-a", "-o1", "-o2", "-o3"].into_iter();
     let arguments: Vec<&str> = options.chain(names.iter().map(String::as_str)).chain(["m.pml"]).collect();
-    let made = run(at, "spin", &arguments);
+    let made = run(at, "timeout", &[&[SECONDS_MAX, "spin"], &arguments[..]].concat());
     let said = String::from_utf8_lossy(&made.stdout);
+    if made.status.code() == Some(124) {
+        return Err(format!("spin -a takes longer than {SECONDS_MAX} s"));
+    }
+    // `MAXDSTEP` of SPIN's dstep.c: it keeps where each of them ends.
+    if said.contains("d_step sequence too long") {
+        return Err("spin -a: more than 2048 d_steps".into());
+    }
     assert!(
         made.status.success() && at.join("pan.c").exists() && !said.contains("Error"),
         "spin {arguments:?}: {said}"
@@ -80,7 +86,7 @@ fn spin(system: &System, names: &[&str]) -> Found {
     let made = run(at, "tcc", &arguments);
     assert!(made.status.success(), "tcc: {}", String::from_utf8_lossy(&made.stderr));
     if !fair {
-        return pan(at, &[]);
+        return Ok(pan(at, &[]));
     }
     let threads: usize = system.processes.iter().map(|process| process.threads.len()).sum();
     let mut all = Found { states: 0, seconds: 0.0, violated: Some(false), unlearned: false };
@@ -95,7 +101,11 @@ fn spin(system: &System, names: &[&str]) -> Found {
             break;
         }
     }
-    all
+    Ok(all)
+}
+
+fn exported(system: &System) -> String {
+    promela(system, "a test").expect("it can be exported")
 }
 
 fn pan(at: &Path, arguments: &[&str]) -> Found {
@@ -170,7 +180,7 @@ fn spin_counts_the_same_states() {
         let options =
             Options { symmetry: false, partial_order: false, merge: false, visit_all: true, ..Options::default() };
         let report = explore::check(&system, &[Property::NoPanic], &options, &|| false).expect("no mistake of ours");
-        let found = spin(&system, &[]);
+        let found = spin(&system, &exported(&system), &[]).expect("a verifier");
         // SPIN has two states more: before and after `init` sets the store up.
         assert_eq!((found.states, found.violated), (report.extent.states + 2, Some(false)), "{name} under {protocol}");
         assert!(!found.unlearned, "{name} under {protocol}");
@@ -197,7 +207,7 @@ fn spin_gives_the_same_verdicts() {
     ];
     two_at_once(&expected, |&(name, protocol, property, violated)| {
         let system = system(name, protocol);
-        let found = spin(&system, &names(&system, &[property]));
+        let found = spin(&system, &exported(&system), &names(&system, &[property])).expect("a verifier");
         let at = format!("{name} under {protocol}: {property}");
         assert!(!found.unlearned, "{at}: SPIN came to what the explorer did not");
         assert_eq!((found.violated, explored(&system, property).1), (Some(violated), violated), "{at}");
@@ -239,13 +249,13 @@ fn spin_and_the_explorer_side_by_side() {
 fn compare(table: &Mutex<Table>, scenario: &Scenario, entry: protocol::Entry) {
     let system = scenario.system(entry);
     let name = format!("{:36} {:16}", scenario.name, entry.name);
-    match promela(&system, &scenario.name) {
-        Ok(_) => {}
+    let text = match promela(&system, &scenario.name) {
+        Ok(text) => text,
         Err(error @ (ExportError::Features(_) | ExportError::States(_))) => {
             return table.lock().expect("no panic").refused(&format!("{name} {error}"));
         }
         Err(error) => panic!("{name}: {error}"),
-    }
+    };
     let can = scenario.properties.iter().copied().filter(|property| macro_of(&system, *property).is_ok());
     let (apart, together): (Vec<Property>, Vec<Property>) =
         can.partition(|property| *property == Property::NoStarvationWeak || explored(&system, *property).1);
@@ -256,7 +266,7 @@ fn compare(table: &Mutex<Table>, scenario: &Scenario, entry: protocol::Entry) {
         let seconds = start.elapsed().as_secs_f64();
         let violated = Some(all.iter().any(|(_, wrong)| *wrong));
         let ours = Found { states: all.iter().map(|(states, _)| states).sum(), seconds, violated, unlearned: false };
-        let found = spin(&system, &names(&system, &group));
+        let found = spin(&system, &text, &names(&system, &group));
         let title: Vec<&str> = group.iter().map(|property| property.name()).collect();
         table.lock().expect("no panic").row(&format!("{name} {:40}", title.join(" ")), ours, found);
     }
@@ -280,13 +290,20 @@ impl Table {
         println!("{row}");
     }
 
-    fn row(&mut self, title: &str, ours: Found, found: Found) {
+    fn row(&mut self, title: &str, ours: Found, found: Result<Found, String>) {
         let verdict = if ours.violated == Some(true) { "violated" } else { "proved" };
         let row = format!("{title} {verdict:8} | {:9} {:7.3} |", ours.states, ours.seconds);
-        if found.violated.is_none() {
-            self.cut += 1;
-            return println!("{row} cut: SPIN was out of time or memory");
-        }
+        let found = found.and_then(|found| match found.violated {
+            None => Err("pan was out of time or memory".into()),
+            Some(_) => Ok(found),
+        });
+        let found = match found {
+            Err(why) => {
+                self.cut += 1;
+                return println!("{row} cut: {why}");
+            }
+            Ok(found) => found,
+        };
         let told = match (found.unlearned, found.violated == ours.violated) {
             (true, _) => " UNLEARNED",
             (false, true) => "",

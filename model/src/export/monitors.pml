@@ -97,25 +97,10 @@ inline panic(p)
 #ifdef NO_DATA_RACE
 byte access[THREADS];
 #define STANDS_BEFORE(t, what) access[t] = what
+#define CONFLICT(i, j) (access[i] && access[j] && (access[i] - 1) / 2 == (access[j] - 1) / 2 && !((access[i] & 1) && (access[j] & 1)))
+#define JUDGE_RACE(p) assert(!ready[p] || !RACES(p))
 #else
 #define STANDS_BEFORE(t, what) skip
-#endif
-inline judge_race(p)
-{
-#ifdef NO_DATA_RACE
-    for (i : 0 .. THREADS - 1) {
-        for (j : 0 .. THREADS - 1) {
-            assert(i >= j || !ready[p] || OWNER(i) != p || OWNER(j) != p || !access[i] || !access[j]
-                || (access[i] - 1) / 2 != (access[j] - 1) / 2 || ((access[i] & 1) && (access[j] & 1)))
-        }
-    }
-#endif
-    skip
-}
-
-#ifdef NO_DATA_RACE
-#define JUDGE_RACE(p) d_step { judge_race(p) }
-#else
 #define JUDGE_RACE(p) skip
 #endif
 

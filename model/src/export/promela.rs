@@ -152,7 +152,8 @@ impl Text<'_> {
         }
         text.push_str(
             " *\n * Then `gcc -DSAFETY -o pan pan.c` and `./pan -E`. No name at all: every state, as `lockproof check --no-merge\n \
-             * --no-partial-order --no-symmetry` counts them, and one more, before the processes run.\n */\n\n",
+             * --no-partial-order --no-symmetry` counts them, and one more, before the processes run. Of a large model `spin -a\n \
+             * -o1 -o2 -o3` takes a third of the time and says the same, and tcc compiles it sixty times as fast as gcc.\n */\n\n",
         );
     }
 

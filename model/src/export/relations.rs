@@ -17,6 +17,12 @@ impl Text<'_> {
         let others = |than: &[usize]| (0..processes).filter(|other| !than.contains(other)).collect::<Vec<_>>();
         let any = |all: Vec<String>| if all.is_empty() { "false".into() } else { format!("({})", all.join(" || ")) };
         let every = |all: Vec<String>| if all.is_empty() { "true".into() } else { format!("({})", all.join(" && ")) };
+        // Two threads of one process that stand before accesses to one cell.
+        let races = threads.iter().enumerate().flat_map(|(thread, (process, _))| {
+            let others = (0..thread).filter(move |other| threads[*other].0 == *process);
+            others.map(move |other| format!("((p) == {process} && CONFLICT({other}, {thread}))"))
+        });
+        let _ = writeln!(text, "#define RACES(p) {}", any(races.collect()));
         text.push_str("#define AGAINST(h, mode) ((h) && (h) + (mode) > 2)\n");
         // Whether process a has a request that a lock of process b excludes.
         for a in 0..processes {
