@@ -202,6 +202,9 @@ fn spin_gives_the_same_verdicts() {
         ("nested-rlock-pending-writer", "per_layer_locks", Property::NoDeadlock, false),
         ("abba-layer-locks", "per_layer_locks", Property::NoDeadlock, true),
         ("readers-exclude-writer", "v1_24", Property::NoStarvationWeak, true),
+        // Whoever was making a layer when it all begins is dead.
+        ("incomplete-layer-at-the-start", "v1_24", Property::CrashSafe, true),
+        ("incomplete-layer-at-the-start", "v1_43", Property::CrashSafe, false),
         // Three times are held, and two of them would be one rank for the explorer.
         ("sibling-consumes-the-change", "v1_43", Property::Fresh, false),
     ];
