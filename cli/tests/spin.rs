@@ -260,6 +260,10 @@ fn compare(table: &Mutex<Table>, scenario: &Scenario, entry: protocol::Entry) {
         Err(error) => panic!("{name}: {error}"),
     };
     let can = scenario.properties.iter().copied().filter(|property| macro_of(&system, *property).is_ok());
+    if can.clone().next().is_none() {
+        let why = scenario.properties.iter().filter_map(|property| macro_of(&system, *property).err());
+        return table.lock().expect("no panic").refused(&format!("{name} {}", why.collect::<Vec<_>>().join("; ")));
+    }
     let (apart, together): (Vec<Property>, Vec<Property>) =
         can.partition(|property| *property == Property::NoStarvationWeak || explored(&system, *property).1);
     let groups = [together].into_iter().chain(apart.into_iter().map(|property| vec![property]));
