@@ -9,8 +9,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -22,8 +22,9 @@ use lockproof_model::system::System;
 use lockproof_model::verdict::Verdict;
 use lockproof_scenarios::{Scenario, built_in};
 
-/// The longest that a verifier may take, in seconds.
-const SECONDS_MAX: &str = "30";
+/// The longest that a verifier may take, and its making, in seconds: `LOCKPROOF_SPIN_SECONDS`, or 30.
+static SECONDS_MAX: LazyLock<String> =
+    LazyLock::new(|| std::env::var("LOCKPROOF_SPIN_SECONDS").unwrap_or_else(|_| "30".into()));
 /// The most memory that it may take, in megabytes.
 const MEMORY_MAX: &str = "-DMEMLIM=6000";
 
@@ -66,10 +67,10 @@ fn spin(system: &System, text: &str, names: &[&str]) -> Result<Found, String> {
     // Its own optimisations take most of its time, and gain nothing: all that they could merge is in a `d_step`.
     let options = ["-a", "-o1", "-o2", "-o3"].into_iter();
     let arguments: Vec<&str> = options.chain(names.iter().map(String::as_str)).chain(["m.pml"]).collect();
-    let made = run(at, "timeout", &[&[SECONDS_MAX, "spin"], &arguments[..]].concat());
+    let made = run(at, "timeout", &[&[SECONDS_MAX.as_str(), "spin"], &arguments[..]].concat());
     let said = String::from_utf8_lossy(&made.stdout);
     if made.status.code() == Some(124) {
-        return Err(format!("spin -a takes longer than {SECONDS_MAX} s"));
+        return Err(format!("spin -a takes longer than {} s", *SECONDS_MAX));
     }
     // `MAXDSTEP` of SPIN's dstep.c: it keeps where each of them ends.
     if said.contains("d_step sequence too long") {
@@ -110,7 +111,8 @@ fn exported(system: &System) -> String {
 
 fn pan(at: &Path, arguments: &[&str]) -> Found {
     let said_within = |depth: &str| {
-        let all: Vec<&str> = [SECONDS_MAX, "./pan", "-E", "-n", depth].iter().chain(arguments).copied().collect();
+        let all: Vec<&str> =
+            [SECONDS_MAX.as_str(), "./pan", "-E", "-n", depth].iter().chain(arguments).copied().collect();
         let said = String::from_utf8_lossy(&run(at, "timeout", &all).stdout).into_owned();
         (!said.contains("max search depth too small")).then_some(said)
     };
