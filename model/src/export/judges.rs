@@ -1,11 +1,15 @@
 //! What the properties need besides `monitors.pml`: tables of answers and layers, who is killed, who stands still.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::promela::Text;
 use crate::monitor;
 use crate::protocol::Layers;
 use crate::value::Datum;
+
+/// The number of whatever a document holds.
+const ANYTHING: usize = usize::MAX;
 
 impl Text<'_> {
     /// What properties need to know of documents.
@@ -20,11 +24,27 @@ impl Text<'_> {
         }
         text.push_str(" */\ninline answers_of(query)\n{\n    if\n");
         for (query, (call, answers)) in layout.queries.iter().enumerate() {
-            for store in layout.stores() {
+            let of = |store: Vec<usize>| {
                 let true_now = layout.answers(call, &store);
                 let bit = |(bit, answer)| if true_now.contains(answer) { 1u32 << bit } else { 0 };
                 let mask: u32 = answers.iter().enumerate().map(bit).sum();
-                let told = store.iter().enumerate().filter(|(document, _)| layout.contents[*document].len() > 1);
+                (store, mask)
+            };
+            let mut table: BTreeMap<Vec<usize>, u32> = layout.stores().into_iter().map(of).collect();
+            // A document that no answer depends on is left out: SPIN takes no more than 64 KiB, at each place where it asks.
+            for document in 0..layout.contents.len() {
+                let mut without = BTreeMap::new();
+                let depends = table.iter().any(|(store, mask)| {
+                    let mut other = store.clone();
+                    other[document] = ANYTHING;
+                    without.entry(other).or_insert(*mask) != mask
+                });
+                if !depends {
+                    table = without;
+                }
+            }
+            for (store, mask) in table {
+                let told = store.iter().enumerate().filter(|(_, number)| **number != ANYTHING);
                 let holds: String = told.map(|(at, number)| format!(" && document[{at}] == {number}")).collect();
                 let _ = writeln!(text, "    :: query == {}{holds} -> found = {mask}", query + 1);
             }
