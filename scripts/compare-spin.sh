@@ -5,9 +5,9 @@
 #   scripts/compare-spin.sh [SCENARIO [PROTOCOL…]]     only scenarios whose names contain SCENARIO, under these protocols
 #
 # The explorer's states are those of its reductions (partial order, symmetry, local runs). SPIN's are those of its own
-# partial-order reduction, with -DMERGE and -DCOLLAPSE. Its seconds are those of `pan`, built by
-# tcc: gcc takes half a minute to compile what is searched in less than a second, and gains a fifth. What `spin -a` and tcc
-# take is not counted. What takes longer than LOCKPROOF_SPIN_SECONDS, 30 if it is not set, is cut.
+# partial-order reduction, with -DMERGE and -DCOLLAPSE. Its seconds are those of `pan`, built by tcc: gcc
+# takes half a minute to compile what is searched in less than a second, and gains a fifth. What `spin -a` and tcc take is
+# not counted. What takes longer than LOCKPROOF_SPIN_SECONDS, 30 if it is not set, is cut.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for program in spin gcc tcc; do

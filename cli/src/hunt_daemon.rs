@@ -87,12 +87,10 @@ pub(crate) fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
 /// What a recording does not say of its daemons, as options.
 pub(crate) fn drivers(args: &HuntArgs) -> String {
     let mut text = String::new();
-    if !args.daemon.is_empty() {
-        if let Some(tree) = &args.go_source {
-            let _ = write!(text, " --go-source {}", tree.display());
-        }
-        text.push_str(if args.race { " --race" } else { "" });
+    if let Some(tree) = &args.go_source {
+        let _ = write!(text, " --go-source {}", tree.display());
     }
+    text.push_str(if args.race { " --race" } else { "" });
     text
 }
 

@@ -30,7 +30,7 @@ const MEMORY_MAX: &str = "-DMEMLIM=6000";
 
 const MISSING: &str = "there is no spin, no gcc or no tcc: apt-get install spin gcc tcc";
 
-/// What `pan` found.
+/// What `pan` found, or the explorer.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     states: u64,
@@ -41,6 +41,21 @@ struct Found {
     unlearned: bool,
 }
 
+/// Before anything was searched.
+const NOTHING: Found = Found { states: 0, seconds: 0.0, violated: Some(false), unlearned: false };
+
+impl Found {
+    /// What two searches found together.
+    fn and(self, other: Found) -> Found {
+        Found {
+            states: self.states + other.states,
+            seconds: self.seconds + other.seconds,
+            violated: if other.violated == Some(true) { other.violated } else { self.violated.and(other.violated) },
+            unlearned: self.unlearned || other.unlearned,
+        }
+    }
+}
+
 fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).current_dir(directory).output();
     output.unwrap_or_else(|error| panic!("{program} {arguments:?}: {error}"))
@@ -49,7 +64,7 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> Output {
 /// Whether SPIN is there. Says it loudly if it is not.
 fn is_there() -> bool {
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    if ["spin", "gcc"].into_iter().all(there) && Command::new("tcc").arg("-v").output().is_ok() {
+    if ["spin", "gcc", "tcc"].into_iter().all(there) {
         return true;
     }
     let required = std::env::var_os("LOCKPROOF_REQUIRE_SPIN").is_some_and(|value| value == "1");
@@ -90,14 +105,10 @@ fn spin(system: &System, text: &str, names: &[&str]) -> Result<Found, String> {
         return Ok(pan(at, &[]));
     }
     let threads: usize = system.processes.iter().map(|process| process.threads.len()).sum();
-    let mut all = Found { states: 0, seconds: 0.0, violated: Some(false), unlearned: false };
+    let mut all = NOTHING;
     // One thread that starves is enough, whatever could not be said of others.
     for thread in 0..threads {
-        let one = pan(at, &["-a", "-f", "-N", &format!("waits_{thread}")]);
-        all.states += one.states;
-        all.seconds += one.seconds;
-        all.unlearned |= one.unlearned;
-        all.violated = if one.violated == Some(true) { one.violated } else { all.violated.and(one.violated) };
+        all = all.and(pan(at, &["-a", "-f", "-N", &format!("waits_{thread}")]));
         if all.violated == Some(true) {
             break;
         }
@@ -141,14 +152,17 @@ fn system(scenario: &str, protocol: &str) -> System {
     scenario.system(protocol::by_name(protocol).expect("a protocol"))
 }
 
-/// The explorer's states for a property, and whether it is violated.
-fn explored(system: &System, property: Property) -> (u64, bool) {
+/// What the explorer says of a property.
+fn explored(system: &System, property: Property) -> Found {
+    let start = Instant::now();
     let report = explore::check(system, &[property], &Options::default(), &|| false).expect("no mistake of ours");
-    match report.findings[0].verdict {
-        Verdict::Violated => (report.extent.states, true),
-        Verdict::Proved => (report.extent.states, false),
+    let violated = match report.findings[0].verdict {
+        Verdict::Violated => true,
+        Verdict::Proved => false,
         ref other => panic!("{other:?}"),
-    }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    Found { states: report.extent.states, seconds, violated: Some(violated), unlearned: false }
 }
 
 /// Checks every row, two at once.
@@ -215,7 +229,7 @@ fn spin_gives_the_same_verdicts() {
         let found = spin(&system, &exported(&system), &names(&system, &[property])).expect("a verifier");
         let at = format!("{name} under {protocol}: {property}");
         assert!(!found.unlearned, "{at}: SPIN came to what the explorer did not");
-        assert_eq!((found.violated, explored(&system, property).1), (Some(violated), violated), "{at}");
+        assert_eq!([found.violated, explored(&system, property).violated], [Some(violated); 2], "{at}");
     });
 }
 
@@ -266,15 +280,13 @@ fn compare(table: &Mutex<Table>, scenario: &Scenario, entry: protocol::Entry) {
         let why = scenario.properties.iter().filter_map(|property| macro_of(&system, *property).err());
         return table.lock().expect("no panic").refused(&format!("{name} {}", why.collect::<Vec<_>>().join("; ")));
     }
-    let (apart, together): (Vec<Property>, Vec<Property>) =
-        can.partition(|property| *property == Property::NoStarvationWeak || explored(&system, *property).1);
-    let groups = [together].into_iter().chain(apart.into_iter().map(|property| vec![property]));
+    let judged = can.map(|property| (property, explored(&system, property)));
+    let (apart, together): (Vec<_>, Vec<_>) =
+        judged.partition(|(property, ours)| *property == Property::NoStarvationWeak || ours.violated == Some(true));
+    let groups = [together].into_iter().chain(apart.into_iter().map(|one| vec![one]));
     for group in groups.filter(|group| !group.is_empty()) {
-        let start = Instant::now();
-        let all: Vec<(u64, bool)> = group.iter().map(|property| explored(&system, *property)).collect();
-        let seconds = start.elapsed().as_secs_f64();
-        let violated = Some(all.iter().any(|(_, wrong)| *wrong));
-        let ours = Found { states: all.iter().map(|(states, _)| states).sum(), seconds, violated, unlearned: false };
+        let (group, ours): (Vec<Property>, Vec<Found>) = group.into_iter().unzip();
+        let ours = ours.into_iter().fold(NOTHING, Found::and);
         let found = spin(&system, &text, &names(&system, &group));
         let title: Vec<&str> = group.iter().map(|property| property.name()).collect();
         table.lock().expect("no panic").row(&format!("{name} {:40}", title.join(" ")), ours, found);

@@ -30,20 +30,7 @@ impl Text<'_> {
                 let mask: u32 = answers.iter().enumerate().map(bit).sum();
                 (store, mask)
             };
-            let mut table: BTreeMap<Vec<usize>, u32> = layout.stores().into_iter().map(of).collect();
-            // A document that no answer depends on is left out: SPIN takes no more than 64 KiB, at each place where it asks.
-            for document in 0..layout.contents.len() {
-                let mut without = BTreeMap::new();
-                let depends = table.iter().any(|(store, mask)| {
-                    let mut other = store.clone();
-                    other[document] = ANYTHING;
-                    without.entry(other).or_insert(*mask) != mask
-                });
-                if !depends {
-                    table = without;
-                }
-            }
-            for (store, mask) in table {
+            for (store, mask) in shortest(layout.stores().into_iter().map(of).collect(), layout.contents.len()) {
                 let told = store.iter().enumerate().filter(|(_, number)| **number != ANYTHING);
                 let holds: String = told.map(|(at, number)| format!(" && document[{at}] == {number}")).collect();
                 let _ = writeln!(text, "    :: query == {}{holds} -> found = {mask}", query + 1);
@@ -116,4 +103,21 @@ impl Text<'_> {
             dead.join(" || ")
         );
     }
+}
+
+/// A table of answers in which a document that no answer depends on holds [`ANYTHING`]: SPIN takes an inline text of 64 KiB at
+/// most (`SOMETHINGBIG` of its spin.h), and reads it again wherever it is asked for.
+fn shortest(mut table: BTreeMap<Vec<usize>, u32>, documents: usize) -> BTreeMap<Vec<usize>, u32> {
+    for document in 0..documents {
+        let mut without = BTreeMap::new();
+        let depends = table.iter().any(|(store, mask)| {
+            let mut other = store.clone();
+            other[document] = ANYTHING;
+            without.entry(other).or_insert(*mask) != mask
+        });
+        if !depends {
+            table = without;
+        }
+    }
+    table
 }

@@ -286,7 +286,8 @@ impl Text<'_> {
             }
         }
         text.push_str(
-            "#ifdef CRASH_SAFE\n        layers_in(document[LAYERS]);\n        acknowledged = complete;\n        half_made = incomplete;\n#endif\n",
+            "#ifdef CRASH_SAFE\n        layers_in(document[LAYERS]);\n        acknowledged = complete;\n        \
+             half_made = incomplete;\n#endif\n",
         );
         text.push_str("        skip\n    };\n    atomic {\n");
         for t in 0..threads.len() {
