@@ -201,15 +201,18 @@ impl Catalogue {
         catalogue
     }
 
-    /// Every pair, also of a command with itself: those that both change the store first, those that only read last.
+    /// Every pair, also of a command with itself.
     #[must_use]
     pub fn pairs(&self) -> Vec<[usize; 2]> {
         let number = self.commands.len();
-        let mut pairs: Vec<[usize; 2]> =
-            (0..number).flat_map(|one| (one..number).map(move |other| [one, other])).collect();
-        let readers = |pair: &[usize; 2]| pair.iter().filter(|at| **at >= self.writers).count();
-        pairs.sort_by_key(|pair| (readers(pair), pair[0] + pair[1]));
-        pairs
+        (0..number).flat_map(|one| (one..number).map(move |other| [one, other])).collect()
+    }
+
+    /// Where commands come that run together: those that all change the store first, those that only read last.
+    #[must_use]
+    pub fn rank(&self, workload: &[usize]) -> (usize, usize) {
+        let readers = workload.iter().filter(|at| **at >= self.writers).count();
+        (readers, workload.iter().sum())
     }
 }
 
@@ -228,8 +231,8 @@ mod tests {
         assert_eq!((catalogue.commands.len(), catalogue.writers), (67, 34));
         assert_eq!(catalogue.pairs().len(), 67 * 68 / 2);
         assert_eq!(Catalogue::new(From::Empty, &known()).pairs().len(), 11 * 12 / 2);
-        // The last pair only reads.
-        assert!(catalogue.pairs().last().is_some_and(|pair| pair.iter().all(|at| *at >= 34)));
+        let ranks = [[0, 1], [2, 2], [0, 34], [34, 34]].map(|pair| catalogue.rank(&pair));
+        assert_eq!(ranks, [(0, 1), (0, 4), (1, 34), (2, 68)], "what only reads comes last");
     }
 
     #[test]

@@ -141,16 +141,18 @@ impl Plan {
         })
     }
 
-    /// All of them, in order.
+    /// All of them: what is likely to collide comes first, from whichever store, so that each gets its share of a short time.
     fn workloads(&self) -> Vec<(From, Workload)> {
-        let of_store = |(from, catalogue, workloads): &(From, Catalogue, Vec<Vec<usize>>)| {
-            let workload = |workload: &Vec<usize>| {
-                let commands = workload.iter().map(|at| catalogue.commands[*at].clone()).collect();
-                (*from, Workload { start: from.start(&self.known), commands, ..Workload::default() })
-            };
-            workloads.iter().map(workload).collect::<Vec<_>>()
+        let all = self.stores.iter().flat_map(|(from, catalogue, workloads)| {
+            workloads.iter().map(move |workload| (catalogue.rank(workload), *from, catalogue, workload))
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|(rank, ..)| *rank);
+        let workload = |(_, from, catalogue, workload): (_, From, &Catalogue, &Vec<usize>)| {
+            let commands = workload.iter().map(|at| catalogue.commands[*at].clone()).collect();
+            (from, Workload { start: from.start(&self.known), commands, ..Workload::default() })
         };
-        self.stores.iter().flat_map(of_store).collect()
+        all.into_iter().map(workload).collect()
     }
 }
 
@@ -160,8 +162,8 @@ struct Queue {
     until: Instant,
 }
 
-/// A lane: one workload after the other, until there are none left or the time is over. It keeps its ground for as long as
-/// the store to begin with is the same.
+/// A lane: one workload after the other, until there are none left or the time is over. It keeps a ground for each store to
+/// begin with.
 fn serve(
     harness: &Harness,
     options: &PairsOptions,
@@ -169,7 +171,7 @@ fn serve(
     queue: &Queue,
     done: &Sender<(usize, Result<Row, HarnessError>)>,
 ) {
-    let mut ground: Option<(From, Ground)> = None;
+    let mut grounds: BTreeMap<From, Ground> = BTreeMap::new();
     loop {
         let rest = queue.until.saturating_duration_since(Instant::now());
         let at = queue.next.fetch_add(1, Ordering::Relaxed);
@@ -178,16 +180,17 @@ fn serve(
         let share = rest * lanes / u32::try_from(all.len() - at).unwrap_or(u32::MAX).max(1);
         let time = share.max(SHARE_MIN).min(options.hunt.time);
         let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
-        let there = match ground.take().filter(|(of, _)| of == from) {
-            Some((_, there)) => Ok(there),
+        let ground = match grounds.remove(from) {
+            Some(ground) => Ok(ground),
             None => Ground::new(harness, &hunt.programs, &[], &workload.start, hunt.limits),
         };
-        let row = there.map(|there| {
-            let mut grounds = [there];
-            let result = hunt_on(&mut grounds, workload, &hunt, |_| true);
+        let row = ground.map(|ground| {
+            let mut ground = [ground];
+            let result = hunt_on(&mut ground, workload, &hunt, |_| true);
             // After an error the session is not to be trusted.
-            let [there] = grounds;
-            ground = result.is_ok().then_some((*from, there));
+            if result.is_ok() {
+                grounds.extend(ground.map(|ground| (*from, ground)));
+            }
             Row { from: *from, workload: workload.clone(), result }
         });
         let failed = row.is_err();
