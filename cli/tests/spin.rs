@@ -221,6 +221,8 @@ fn spin_gives_the_same_verdicts() {
         // Whoever was making a layer when it all begins is dead.
         ("incomplete-layer-at-the-start", "v1_24", Property::CrashSafe, true),
         ("incomplete-layer-at-the-start", "v1_43", Property::CrashSafe, false),
+        // A document that is not there has no time.
+        ("two-pulls-of-one-layer", "v1_43", Property::NoLostUpdate, false),
         // Three times are held, and two of them would be one rank for the explorer.
         ("sibling-consumes-the-change", "v1_43", Property::Fresh, false),
     ];

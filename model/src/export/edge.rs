@@ -17,7 +17,11 @@ pub(super) struct Options<'a> {
     pub(super) place: &'a Place<'a>,
     pub(super) number: usize,
     pub(super) state: &'a State,
+    /// The control state that is written right below, where an option goes on without a `goto`.
+    pub(super) below: Option<usize>,
     pub(super) text: String,
+    /// Where the others go.
+    pub(super) jumps: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -105,7 +109,7 @@ impl Writer<'_> {
         if options.place.shared_memory {
             effects.push("JUDGE_RACE(me)".into());
         }
-        let here = format!("{}{}", options.place.prefix, options.number);
+        let here = options.place.label(options.number);
         options.add(guards, &effects, &here);
     }
 
@@ -184,7 +188,7 @@ impl Writer<'_> {
                 if place.shared_memory {
                     all.push(self.stands_before(target.op()));
                 }
-                format!("{}{}", place.prefix, step.target)
+                place.label(step.target)
             }
         };
         let ticks = effects.iter().any(|effect| effect.contains("clock"));
@@ -285,13 +289,17 @@ impl Options<'_> {
         steps.extend(last.iter().map(|effect| format!("d_step {{ {effect} }}")));
         let text =
             if steps.is_empty() { and(&all) } else { format!("atomic {{ {} -> {} }}", and(&all), steps.join("; ")) };
-        let _ = writeln!(self.text, "    :: {text}; goto {label}");
+        if self.below.is_some_and(|below| self.place.label(below) == label) {
+            let _ = writeln!(self.text, "    :: {text}");
+        } else {
+            let _ = writeln!(self.text, "    :: {text}; goto {label}");
+            self.jumps.push(label.to_owned());
+        }
     }
 
     /// An outcome that the explorer never saw is an error.
     pub(super) fn never(&mut self, guards: &[String]) {
-        let here = format!("{}{}", self.place.prefix, self.number);
-        self.add(guards, &["assert(unlearned)".to_owned()], &here);
+        self.add(guards, &["assert(unlearned)".to_owned()], "stopped");
     }
 }
 

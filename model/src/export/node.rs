@@ -33,6 +33,23 @@ pub(super) struct Place<'a> {
     pub(super) thread: usize,
 }
 
+impl Place<'_> {
+    /// Of a control state of the call.
+    pub(super) fn label(&self, state: usize) -> String {
+        format!("{}{state}", self.prefix)
+    }
+}
+
+/// A control state as text.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Its label, which the text has not: most are only ever come to from above.
+    pub(super) label: String,
+    pub(super) text: String,
+    /// The labels that it jumps to.
+    pub(super) jumps: Vec<String>,
+}
+
 /// The text of control states.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
@@ -94,28 +111,34 @@ impl Writer<'_> {
         }
     }
 
-    /// All options of a control state.
-    pub(super) fn state(&self, place: &Place<'_>, number: usize) -> String {
+    /// All options of a control state, with another one `below` it.
+    pub(super) fn state(&self, place: &Place<'_>, number: usize, below: Option<usize>) -> Block {
         let state = &self.automata.states[number];
-        let Some(op) = state.op() else { return self.immediate(place, number) };
-        let mut options = Options { place, number, state, text: String::new() };
-        self.options(&mut options, op);
-        let text = options.text;
-        format!("{}{number}: /* {} */\n    if\n{text}    fi;\n", place.prefix, self.describe(op))
+        let mut options = Options { place, number, state, below, text: String::new(), jumps: Vec::new() };
+        let what = match state.op() {
+            Some(op) => {
+                self.options(&mut options, op);
+                self.describe(op)
+            }
+            None => {
+                self.immediate(&mut options);
+                "returns at once".into()
+            }
+        };
+        let text = format!("/* {what} */\n    if\n{}    fi;\n", options.text);
+        Block { label: place.label(number), text, jumps: options.jumps }
     }
 
     /// A call that returns without any operation: it begins and ends in one step.
-    fn immediate(&self, place: &Place<'_>, number: usize) -> String {
-        let state = &self.automata.states[number];
-        let mut options = Options { place, number, state, text: String::new() };
-        let mut effects = self.begin(&options);
-        if let Some(reply) = state.reply() {
+    fn immediate(&self, options: &mut Options<'_>) {
+        let place = options.place;
+        let mut effects = self.begin(options);
+        if let Some(reply) = options.state.reply() {
             effects.extend(self.reply(place, reply));
         }
         effects.extend(place.after.0.iter().cloned());
         effects.extend(self.tidy(false, &|_| true));
         options.add(&[], &effects, &place.after.1);
-        format!("{}{number}: /* returns at once */\n    if\n{}    fi;\n", place.prefix, options.text)
     }
 
     fn describe(&self, op: &Op) -> String {
@@ -203,7 +226,8 @@ impl Writer<'_> {
             }
             Op::Mtime { file } => {
                 let time = format!("mtime[{}]", self.timed(file).unwrap_or(usize::MAX));
-                self.outcomes(options, &[], &|_| vec![], &ByKind([vec![], vec![], vec![time]]));
+                let source = ByKind([vec![], vec![], vec![time.clone()]]);
+                self.outcomes(options, &[], &|value| nil_or(value, &time), &source);
             }
             Op::Now => {
                 let source = |time: &str| ByKind([vec![], vec![], vec![time.to_owned()]]);

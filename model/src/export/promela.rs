@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::ExportError;
 use super::layout::{Layout, STORES_MAX, constant};
-use super::node::{Place, Writer};
+use super::node::{Block, Place, Writer};
 use super::script::{Next, refuse, script};
 use super::symbolic::Automata;
 use crate::explore;
@@ -184,11 +184,13 @@ impl Text<'_> {
         let _ = writeln!(text, "/* {}, thread {}, {} */", process.name, thread + 1, process.protocol.name);
         let number = self.threads().iter().position(|of| *of == (index, thread)).unwrap_or(0);
         let _ = writeln!(text, "#define me {index}\n#define t {number}\nproctype thread_{number}()\n{{");
+        let mut blocks = Vec::new();
         for (at, (call, next)) in calls.iter().enumerate() {
             let root = &self.writer.automata.roots.get(&(process.protocol.name, (*call).clone()));
             let Some(root) = root else {
                 // A call that no run gets to.
-                let _ = writeln!(text, "call_{at}: assert(unlearned); /* {call}: never begun */");
+                let text = format!("assert(unlearned); /* {call}: never begun */\n");
+                blocks.push(Block { label: format!("call_{at}"), text, jumps: Vec::new() });
                 continue;
             };
             let start = |at: usize| {
@@ -238,10 +240,17 @@ impl Text<'_> {
                 shared_memory,
                 thread,
             };
-            let _ = writeln!(text, "\n    /* ---- {call} ---- */");
-            for state in self.reachable(root.state) {
-                text.push_str(&self.writer.state(&place, state));
-            }
+            let states = self.reachable(root.state);
+            let below = |at: usize| states.get(at + 1).copied();
+            let first = blocks.len();
+            blocks.extend(states.iter().enumerate().map(|(at, state)| self.writer.state(&place, *state, below(at))));
+            blocks[first].text.insert_str(0, &format!("/* ---- {call} ---- */ "));
+        }
+        // SPIN looks through all labels for each of its statements: only those that something jumps to are written.
+        let wanted: BTreeSet<&String> = blocks.iter().flat_map(|block| &block.jumps).collect();
+        for block in &blocks {
+            let label = if wanted.contains(&block.label) { format!("{}:", block.label) } else { "   ".into() };
+            let _ = write!(text, "{label} {}", block.text);
         }
         // SPIN forgets where a `d_step` goes on that is the whole of a choice, if it does not merge statements.
         text.push_str(
@@ -250,18 +259,17 @@ impl Text<'_> {
         text.push_str("stopped:\n    false\n}\n#undef me\n#undef t\n\n");
     }
 
-    /// The control states of a call, its end left out.
+    /// The control states of a call, its end left out, each with one that it goes on to right behind it where there is one
+    /// that has no place yet.
     fn reachable(&self, root: usize) -> Vec<usize> {
         let states = &self.writer.automata.states;
-        let (mut seen, mut found) = (BTreeSet::from([root]), vec![root]);
-        let mut at = 0;
-        while at < found.len() {
-            for step in states[found[at]].edges.values() {
-                if states[step.target].reply().is_none() && seen.insert(step.target) {
-                    found.push(step.target);
-                }
+        let (mut seen, mut found, mut waiting) = (BTreeSet::new(), Vec::new(), vec![root]);
+        while let Some(state) = waiting.pop() {
+            if seen.insert(state) {
+                found.push(state);
+                let targets = states[state].edges.values().rev().map(|step| step.target);
+                waiting.extend(targets.filter(|target| states[*target].reply().is_none()));
             }
-            at += 1;
         }
         found
     }
@@ -277,7 +285,10 @@ impl Text<'_> {
             let inode = system.inode(path);
             let _ = writeln!(text, "        document[{}] = {};", constant("DOCUMENT", &inode.0), layout.value(value));
         }
-        for number in 0..layout.timed.len() {
+        let is_there = |inode: &Path| {
+            !inode.is_document() || system.documents.iter().any(|(path, _)| system.inode(path) == *inode)
+        };
+        for (number, _) in layout.timed.iter().enumerate().filter(|(_, inode)| is_there(inode)) {
             let _ = writeln!(text, "        mtime[{number}] = clock;");
         }
         for (number, process) in system.processes.iter().enumerate() {
