@@ -9,8 +9,9 @@ use crate::call::{Call, Reply};
 use crate::op::{Mode, Note, Op, Outcome};
 use crate::value::Value;
 
-/// Effects that come last in a step. They have loops, so each is a `d_step` of its own; SPIN takes 2048 of those in a text.
-const LAST: [&str; 4] = ["leave(", "leave_if(", "collect(", "normalise("];
+/// Effects that come last in a step, in this order. They have loops, so that their text is in the text once: the process
+/// `tidy` does them.
+const LAST: [&str; 3] = ["LEAVE", "COLLECT", "NORMALISE"];
 
 /// Where the text of one control state grows.
 pub(super) struct Options<'a> {
@@ -204,10 +205,10 @@ impl Writer<'_> {
     pub(super) fn tidy(&self, ticks: bool, fewer: &dyn Fn(Kind) -> bool) -> Vec<String> {
         let mut effects = Vec::new();
         if !self.layout.cells.fields.is_empty() && fewer(Kind::Object) {
-            effects.push("collect(me)".into());
+            effects.push("COLLECT".into());
         }
         if !self.layout.timed.is_empty() && (ticks || fewer(Kind::Time)) {
-            effects.push("normalise()".into());
+            effects.push("NORMALISE".into());
         }
         effects
     }
@@ -286,7 +287,9 @@ impl Options<'_> {
         all.extend(guards.iter().cloned());
         let (last, mut steps): (Vec<_>, Vec<_>) =
             effects.iter().cloned().partition(|effect| LAST.iter().any(|last| effect.starts_with(last)));
-        steps.extend(last.iter().map(|effect| format!("d_step {{ {effect} }}")));
+        if !last.is_empty() {
+            steps.push(format!("after!me,{}", last.join(" + ")));
+        }
         let text =
             if steps.is_empty() { and(&all) } else { format!("atomic {{ {} -> {} }}", and(&all), steps.join("; ")) };
         if self.below.is_some_and(|below| self.place.label(below) == label) {

@@ -117,6 +117,7 @@ impl Text<'_> {
                 self.proctype(&mut text, index, process, thread);
             }
         }
+        text.push_str(include_str!("tidy.pml"));
         self.kills(&mut text);
         self.standstill(&mut text);
         self.init(&mut text, &threads);
@@ -135,7 +136,7 @@ impl Text<'_> {
                 Ok("NO_STARVATION_WEAK") => {
                     let _ = writeln!(
                         text,
-                        " *   {:21} spin -a -DNO_STARVATION_WEAK, and gcc without -DSAFETY; ./pan -E -a -f -N waits_0,\n *   {:21} and so on for each thread; a standstill in which it waits counts, too",
+                        " *   {:21} spin -a -DNO_STARVATION_WEAK, and gcc with -DNOREDUCE, not -DSAFETY; ./pan -E -a -f -N waits_0,\n *   {:21} and so on for each thread; a standstill in which it waits counts, too",
                         property.name(),
                         ""
                     );
@@ -210,7 +211,7 @@ impl Text<'_> {
                         effects.push(self.writer.stands_before(op));
                     }
                     if matches!(next, Next::Process(_)) {
-                        effects.push("leave(me)".into());
+                        effects.push("LEAVE".into());
                     }
                     label
                 }
@@ -223,9 +224,9 @@ impl Text<'_> {
                     let done = others.map(|other| format!("finished[t + {other} - {thread}]")).collect::<Vec<_>>();
                     // The last one to end takes the process with it.
                     if done.is_empty() {
-                        effects.push("leave(me)".into());
+                        effects.push("LEAVE".into());
                     } else {
-                        effects.push(format!("leave_if(me, {})", done.join(" && ")));
+                        effects.push(format!("LEAVE_IF({})", done.join(" && ")));
                     }
                     "stopped".into()
                 }
@@ -300,7 +301,7 @@ impl Text<'_> {
             "#ifdef CRASH_SAFE\n        layers_in(document[LAYERS]);\n        acknowledged = complete;\n        \
              half_made = incomplete;\n#endif\n",
         );
-        text.push_str("        skip\n    };\n    atomic {\n");
+        text.push_str("        skip\n    };\n    atomic {\n        run tidy();\n");
         for t in 0..threads.len() {
             let _ = writeln!(text, "        run thread_{t}();");
         }

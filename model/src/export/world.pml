@@ -246,13 +246,13 @@ inline leave(p)
     skip
 }
 
-inline leave_if(p, all_done)
-{
-    if
-    :: all_done -> leave(p)
-    :: else
-    fi
-}
+/* What a step ends with that has loops: a thread hands it over, and the step goes on in `tidy` without a break. */
+#define LEAVE 1
+#define LEAVE_IF(all_done) (all_done -> LEAVE : 0)
+#define COLLECT 2
+#define NORMALISE 4
+chan after = [0] of { byte, byte };
+hidden byte whose, what;
 
 inline die(p)
 {
