@@ -161,14 +161,10 @@ impl<'s> Model<'s> {
         let kinds = (0..system.processes.len()).map(|index| kind_of(system, index));
         let locals = kinds.map(|kind| self.fresh_local(kind, first_run(self.process(kind).runs)));
         let locals = locals.collect::<Result<_, _>>()?;
-        let mut shared = Shared { clock: 2, crashes_left: system.crashes, ..Shared::default() };
-        for (path, value) in &system.documents {
-            shared.documents.insert(system.inode(path), value.clone());
-        }
+        let mut shared = Shared::start(system);
         for (path, stamp) in system.stamped.iter().zip(&self.stamp_order) {
             shared.stamps.insert(system.inode(path), *stamp);
         }
-        shared.start_times(system);
         if self.watched.contains(&Property::CrashSafe) {
             crate::monitor::acknowledge_all(&mut shared);
         }
@@ -328,12 +324,19 @@ impl Local {
 }
 
 impl Shared {
-    /// Gives each file whose time is kept its first time: the present, or none.
-    pub fn start_times(&mut self, system: &System) {
-        for path in system.timed().iter().map(|path| system.inode(path)) {
-            let is_there = !path.is_document() || self.documents.contains_key(&path);
-            self.mtimes.insert(path, if is_there { self.clock } else { 0 });
+    /// At the start, without the stamps: the documents that there are, and of each file whose time is kept its first time,
+    /// the present, or none.
+    #[must_use]
+    pub fn start(system: &System) -> Self {
+        let mut shared = Shared { clock: 2, crashes_left: system.crashes, ..Shared::default() };
+        for (path, value) in &system.documents {
+            shared.documents.insert(system.inode(path), value.clone());
         }
+        for path in system.timed().iter().map(|path| system.inode(path)) {
+            let is_there = !path.is_document() || shared.documents.contains_key(&path);
+            shared.mtimes.insert(path, if is_there { shared.clock } else { 0 });
+        }
+        shared
     }
 
     /// The stamps that files hold.

@@ -12,6 +12,7 @@ use crate::explore;
 use crate::monitor;
 use crate::op::Path;
 use crate::property::Property;
+use crate::state::Shared;
 use crate::system::{Process, Repeat, System};
 use crate::value::Value;
 
@@ -286,10 +287,8 @@ impl Text<'_> {
             let inode = system.inode(path);
             let _ = writeln!(text, "        document[{}] = {};", constant("DOCUMENT", &inode.0), layout.value(value));
         }
-        let is_there = |inode: &Path| {
-            !inode.is_document() || system.documents.iter().any(|(path, _)| system.inode(path) == *inode)
-        };
-        for (number, _) in layout.timed.iter().enumerate().filter(|(_, inode)| is_there(inode)) {
+        let start = Shared::start(system);
+        for (number, _) in layout.timed.iter().enumerate().filter(|(_, inode)| start.mtimes[*inode] != 0) {
             let _ = writeln!(text, "        mtime[{number}] = clock;");
         }
         for (number, process) in system.processes.iter().enumerate() {

@@ -106,14 +106,10 @@ impl<P: Primitives> World<P> {
     pub(in crate::engine) fn new(search: &Arc<Search>, primitives: P) -> Self {
         let system = &search.system;
         let several = system.processes.iter().map(|process| AtomicBool::new(process.threads.len() > 1)).collect();
-        let mut shared = Shared { clock: 2, crashes_left: system.crashes, ..Shared::default() };
-        for (path, value) in &system.documents {
-            shared.documents.insert(system.inode(path), value.clone());
-        }
+        let mut shared = Shared::start(system);
         for (path, stamp) in system.stamped.iter().zip(0..) {
             shared.stamps.insert(system.inode(path), Stamp(stamp));
         }
-        shared.start_times(system);
         monitor::acknowledge_all(&mut shared);
         let timed = shared.mtimes.keys().cloned().collect();
         let contents = Contents {
