@@ -114,6 +114,7 @@ pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> Hun
         faults: faults::wanted(args),
         seed: args.seed(),
         lanes: lanes(args),
+        ahead: 2 * lanes(args) <= work::cores(),
         executions: args.executions_max,
         time: args.time_max,
         limits: LIMITS,

@@ -67,7 +67,7 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
     }
 }
 
-/// What is found, and how, does not depend on how many executions are run at once.
+/// What is found, and how, does not depend on how many executions are run at once, nor on what is started ahead.
 #[test]
 fn lanes_find_what_one_finds() {
     let thrice = ["exclusive a write x close a exclusive b close b"; 3];
@@ -80,12 +80,13 @@ fn lanes_find_what_one_finds() {
         (&ABBA[..], Search::Random),
     ] {
         let workload = workload(&["write a write b write x"], commands);
-        let [one, three] = [1, 3].map(|lanes| {
-            let options = HuntOptions { lanes, ..options(&locker(), search, 30) };
+        let [one, ahead, three] = [(1, false), (1, true), (3, false)].map(|(lanes, ahead)| {
+            let options = HuntOptions { lanes, ahead, ..options(&locker(), search, 30) };
             let report = hunt(&harness(), &workload, &options, |_| true).unwrap();
             let schedule = report.violation.map(|violation| violation.recording.schedule);
             (report.ended, report.executions, report.steps, report.progress, report.outcomes, schedule)
         });
+        assert_eq!(one, ahead, "{search:?}: {commands:?}");
         assert_eq!(one, three, "{search:?}: {commands:?}");
     }
 }

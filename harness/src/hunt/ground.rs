@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::build::Build;
 use super::daemon::judge::of_calls;
-use super::execution::{End, Execution, Limits, Said, Stage, execute};
+use super::execution::{End, Execution, Limits, Running, Said, Stage, execute, start};
 use super::faults::Explained;
 use super::oracle::linear::{Precedence, Specification};
 use super::oracle::stamped::without_stamp;
@@ -222,8 +222,13 @@ impl Ground {
         strategy: &mut dyn Strategy,
         limits: Limits,
     ) -> Result<Execution, HarnessError> {
+        self.start(workload)?.run(strategy, limits)
+    }
+
+    /// Starts the commands of a workload on a fresh copy of the store, and waits until they rest before their first steps.
+    pub(super) fn start(&mut self, workload: &Workload) -> Result<Running<'_>, HarnessError> {
         self.renew()?;
-        execute(&mut self.session, &self.stage, workload, strategy, limits)
+        start(&mut self.session, &self.stage, workload)
     }
 
     /// What the daemons are.

@@ -3,8 +3,12 @@
 //! The search stays one search. Lanes run what it is about to try, and then what it would try next if nothing came of that;
 //! the search takes the executions in its own order. So the verdict, the number of executions and the first violation are
 //! those of one lane. A guess that was wrong was run for nothing, and is not counted.
+//!
+//! What a command does before its first step (to be loaded, to set up its runtime) takes a third of an execution and more, and
+//! does not depend on what is chosen: a lane that has nothing to run gets ready for the next one. Where there are more lanes
+//! than executions are run at once, one gets ready while another runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -35,13 +39,14 @@ struct Job {
     limits: Limits,
 }
 
-/// Runs one execution after the other as a search wants them, and hands each to `take`, with whether the search has another
-/// to try. `limits` is asked for the bounds of each.
+/// Runs executions as a search wants them, up to `at_once` of them at a time, and hands each to `take`, with whether the
+/// search has another to try. `limits` is asked for the bounds of each.
 ///
 /// # Errors
 /// Those of any execution, and of `take`.
 pub(super) fn run(
     grounds: &mut [Ground],
+    at_once: usize,
     workload: &Workload,
     expected: &Expected,
     search: &mut Box<dyn RunsAhead>,
@@ -50,12 +55,12 @@ pub(super) fn run(
 ) -> Result<(), HarnessError> {
     thread::scope(|scope| {
         let (done, answers) = channel();
-        let mut free = Vec::new();
+        let mut free = VecDeque::new();
         let orders: Vec<Sender<Job>> = (grounds.iter_mut().enumerate())
             .map(|(lane, ground)| {
                 let ((order, jobs), done) = (channel(), done.clone());
                 scope.spawn(move || serve(lane, ground, workload, expected, &jobs, &done));
-                free.push(lane);
+                free.push_back(lane);
                 order
             })
             .collect();
@@ -72,21 +77,22 @@ pub(super) fn run(
             }
             let mut guess = search.copy();
             for _ in 0..GUESSES_MAX {
-                let Some(lane) = free.last().copied() else { break };
+                // The one that has been free for longest is ready.
+                let Some(lane) = free.front().copied().filter(|_| under_way.len() < at_once) else { break };
                 let beginning = guess.beginning();
                 if !there.contains_key(&beginning) && under_way.insert(beginning) {
-                    free.pop();
+                    free.pop_front();
                     // A lane that is gone has said why.
                     let _ = orders[lane].send(Job { search: guess.copy(), limits: limits() });
                 }
-                if orders.len() == 1 || !guess.pass() {
+                if at_once == 1 || !guess.pass() {
                     break;
                 }
             }
             let gone = |_| HarnessError::Refused("every lane has ended, and none says why".into());
             let (lane, beginning, ran): (usize, Beginning, Result<Ran, HarnessError>) = answers.recv().map_err(gone)?;
             under_way.remove(&beginning);
-            free.push(lane);
+            free.push_back(lane);
             there.insert(beginning, ran?);
         }
     })
@@ -120,10 +126,16 @@ fn serve(
     jobs: &Receiver<Job>,
     done: &Sender<(usize, Beginning, Result<Ran, HarnessError>)>,
 ) {
-    while let Ok(Job { mut search, limits }) = jobs.recv() {
+    loop {
+        let ready = ground.start(workload);
+        let Ok(Job { mut search, limits }) = jobs.recv() else {
+            // If it fails, whoever uses the session next learns of it.
+            let _ = ready.and_then(|mut ready| ready.clear());
+            return;
+        };
         let beginning = search.beginning();
         let mut noted = Noted { strategy: &mut *search, choices: Vec::new() };
-        let ran = ground.execute(workload, &mut noted, limits).and_then(|execution| {
+        let ran = ready.and_then(|ready| ready.run(&mut noted, limits)).and_then(|execution| {
             let choices = noted.choices;
             let (wrong, outcome) = ground.judge(&execution, expected)?;
             Ok(Ran { execution, wrong, outcome, choices })

@@ -107,6 +107,8 @@ pub struct HuntOptions {
     /// How many executions are run at once, at least 1. What is found does not depend on it, but for executions that are cut by
     /// time.
     pub lanes: usize,
+    /// Whether, while a lane runs one execution, the commands of its next are started: where there are processors to spare.
+    pub ahead: bool,
     /// After how many executions it ends.
     pub executions: u64,
     /// After how long it ends.
@@ -115,6 +117,13 @@ pub struct HuntOptions {
     pub limits: Limits,
     /// How long, at most, an execution that shows a violation is made simpler.
     pub simplify: Duration,
+}
+
+impl HuntOptions {
+    /// How many stores, each with a supervisor, are needed.
+    fn grounds(&self) -> usize {
+        self.lanes.max(1) * if self.ahead { 2 } else { 1 }
+    }
 }
 
 /// What is wrong with an execution.
@@ -201,11 +210,11 @@ pub fn hunt(
     goes_on: impl FnMut(u64) -> bool,
 ) -> Result<HuntReport, HarnessError> {
     let ground = || Ground::new(harness, &options.programs, &options.drivers, &workload.start, options.limits);
-    let mut grounds = (0..options.lanes.max(1)).map(|_| ground()).collect::<Result<Vec<_>, _>>()?;
+    let mut grounds = (0..options.grounds()).map(|_| ground()).collect::<Result<Vec<_>, _>>()?;
     hunt_on(&mut grounds, workload, options, goes_on)
 }
 
-/// The same, on grounds that are there, a lane each.
+/// The same, on grounds that are there.
 fn hunt_on(
     grounds: &mut [Ground],
     workload: &Workload,
@@ -252,7 +261,7 @@ fn hunt_on(
         let left = options.time.saturating_sub(began.elapsed());
         Limits { time: options.limits.time.min(left), ..options.limits }
     };
-    lanes::run(grounds, workload, &expected, &mut search, limits, |ran, is_left| {
+    lanes::run(grounds, options.lanes.max(1), workload, &expected, &mut search, limits, |ran, is_left| {
         let Ran { execution, wrong, outcome, .. } = ran;
         if matches!(execution.end, End::Limit(_)) && began.elapsed() >= options.time {
             report.ended = Ended::Time;

@@ -171,7 +171,7 @@ fn serve(
     queue: &Queue,
     done: &Sender<(usize, Result<Row, HarnessError>)>,
 ) {
-    let mut grounds: BTreeMap<From, Ground> = BTreeMap::new();
+    let mut grounds: BTreeMap<From, Vec<Ground>> = BTreeMap::new();
     loop {
         let rest = queue.until.saturating_duration_since(Instant::now());
         let at = queue.next.fetch_add(1, Ordering::Relaxed);
@@ -179,17 +179,14 @@ fn serve(
         let lanes = u32::try_from(options.hunt.lanes).unwrap_or(1).max(1);
         let share = rest * lanes / u32::try_from(all.len() - at).unwrap_or(u32::MAX).max(1);
         let time = share.max(SHARE_MIN).min(options.hunt.time);
-        let hunt = HuntOptions { time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
-        let ground = match grounds.remove(from) {
-            Some(ground) => Ok(ground),
-            None => Ground::new(harness, &hunt.programs, &[], &workload.start, hunt.limits),
-        };
-        let row = ground.map(|ground| {
-            let mut ground = [ground];
-            let result = hunt_on(&mut ground, workload, &hunt, |_| true);
-            // After an error the session is not to be trusted.
+        let hunt = HuntOptions { lanes: 1, time, simplify: time.max(SIMPLIFY_MIN), ..options.hunt.clone() };
+        let new = || Ground::new(harness, &hunt.programs, &[], &workload.start, hunt.limits);
+        let there = grounds.remove(from).map_or_else(|| (0..hunt.grounds()).map(|_| new()).collect(), Ok);
+        let row = there.map(|mut there| {
+            let result = hunt_on(&mut there, workload, &hunt, |_| true);
+            // After an error the sessions are not to be trusted.
             if result.is_ok() {
-                grounds.extend(ground.map(|ground| (*from, ground)));
+                grounds.insert(*from, there);
             }
             Row { from: *from, workload: workload.clone(), result }
         });

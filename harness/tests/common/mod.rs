@@ -44,6 +44,7 @@ pub(crate) fn hunting(program: &Path, release: &str) -> HuntOptions {
         faults: Vec::new(),
         seed: 1,
         lanes: 1,
+        ahead: false,
         executions: 1000,
         time,
         limits: LIMITS,

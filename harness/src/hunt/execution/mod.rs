@@ -153,7 +153,8 @@ impl Execution {
     }
 }
 
-struct Running<'a> {
+/// An execution that is under way.
+pub(super) struct Running<'a> {
     session: &'a mut Session,
     stage: &'a Stage,
     stopped: BTreeMap<Unit, Vec<Stopped>>,
@@ -171,7 +172,6 @@ struct Running<'a> {
     /// How many of the last steps were refused with `EDEADLK`.
     refusals: u32,
     events: Vec<(usize, Event)>,
-    until: Instant,
 }
 
 /// Runs the commands of a workload against each other.
@@ -185,6 +185,18 @@ pub fn execute(
     strategy: &mut dyn Strategy,
     limits: Limits,
 ) -> Result<Execution, HarnessError> {
+    start(session, stage, workload)?.run(strategy, limits)
+}
+
+/// Starts the commands of a workload, and waits until they rest before their first steps.
+///
+/// # Errors
+/// As of [`execute`].
+pub(super) fn start<'a>(
+    session: &'a mut Session,
+    stage: &'a Stage,
+    workload: &Workload,
+) -> Result<Running<'a>, HarnessError> {
     let participants = workload.participants();
     // If it is refused, we are slower.
     let _ = process::wait_exactly();
@@ -202,22 +214,32 @@ pub fn execute(
         steps: Vec::new(),
         refusals: 0,
         events: Vec::new(),
-        until: Instant::now() + limits.time,
     };
-    let end = running.start(workload).and_then(|()| running.run(strategy, limits))?;
-    let blocked = if matches!(end, End::Stuck(_)) { running.blocked() } else { Vec::new() };
-    running.clear()?;
-    for (participant, said) in running.said.iter_mut().enumerate() {
-        let read = |kind| fs::read(stage.output.join(format!("{participant}.{kind}"))).unwrap_or_default();
-        said.output = String::from_utf8_lossy(&read("out")).into_owned();
-        said.errors = String::from_utf8_lossy(&read("err")).into_owned();
-    }
-    let calls = running.calls_made();
-    let Running { steps, events, said, .. } = running;
-    Ok(Execution { steps, events, said, end, blocked, calls })
+    running.start(workload)?;
+    // If they do not come to rest, they do not do so either when the first step is to be chosen.
+    running.settle(None)?;
+    Ok(running)
 }
 
 impl Running<'_> {
+    /// Lets them go, one step after the other.
+    ///
+    /// # Errors
+    /// As of [`execute`].
+    pub(super) fn run(mut self, strategy: &mut dyn Strategy, limits: Limits) -> Result<Execution, HarnessError> {
+        let end = self.steps(strategy, limits)?;
+        let blocked = if matches!(end, End::Stuck(_)) { self.blocked() } else { Vec::new() };
+        self.clear()?;
+        for (participant, said) in self.said.iter_mut().enumerate() {
+            let read = |kind| fs::read(self.stage.output.join(format!("{participant}.{kind}"))).unwrap_or_default();
+            said.output = String::from_utf8_lossy(&read("out")).into_owned();
+            said.errors = String::from_utf8_lossy(&read("err")).into_owned();
+        }
+        let calls = self.calls_made();
+        let Running { steps, events, said, .. } = self;
+        Ok(Execution { steps, events, said, end, blocked, calls })
+    }
+
     fn start(&mut self, workload: &Workload) -> Result<(), HarnessError> {
         let create = |path: PathBuf| File::create(&path).map_err(HarnessError::io("create", path));
         let nothing = File::open("/dev/null").map_err(HarnessError::io("open", "/dev/null"))?;
@@ -247,7 +269,8 @@ impl Running<'_> {
         self.meet_goroutines()
     }
 
-    fn run(&mut self, strategy: &mut dyn Strategy, limits: Limits) -> Result<End, HarnessError> {
+    fn steps(&mut self, strategy: &mut dyn Strategy, limits: Limits) -> Result<End, HarnessError> {
+        let until = Instant::now() + limits.time;
         let mut last = None;
         loop {
             if !self.settle(last)? {
@@ -273,7 +296,7 @@ impl Running<'_> {
             if self.steps.len() >= limits.steps {
                 return Ok(End::Limit(format!("more than {} steps", limits.steps)));
             }
-            if Instant::now() > self.until {
+            if Instant::now() > until {
                 return Ok(End::Limit(format!("longer than {:?}", limits.time)));
             }
             let chosen = match strategy.choose(&enabled) {
@@ -406,7 +429,7 @@ impl Running<'_> {
     }
 
     /// Kills whatever is left, and waits until it is gone.
-    fn clear(&mut self) -> Result<(), HarnessError> {
+    pub(super) fn clear(&mut self) -> Result<(), HarnessError> {
         if !self.session.is_over() {
             self.session.sweep()?;
         }
