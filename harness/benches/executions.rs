@@ -21,6 +21,9 @@ use lockproof_harness::hunt::{HuntOptions, Search, hunt};
 
 const PAIR: [&str; 2] = ["create-layer -i a", "create-layer -i b"];
 
+/// The fewest executions of a hunt, for the first with each outcome takes longer: later commands look at what it leaves.
+const EXECUTIONS_MIN: u64 = 150;
+
 /// How long anything may take that must happen.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -61,7 +64,8 @@ fn alone(program: &Path, directory: &Path, pairs: u64, lanes: u64) -> Duration {
 }
 
 /// How long so many controlled executions take, without what comes before the first.
-fn controlled(program: &Path, executions: u64, lanes: usize, ahead: bool) -> Duration {
+fn controlled(program: &Path, wanted: u64, lanes: usize, ahead: bool) -> Duration {
+    let executions = wanted.max(EXECUTIONS_MIN);
     let harness = Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"));
     let workload =
         Workload { commands: PAIR.iter().map(|command| Workload::words(command)).collect(), ..Workload::default() };
@@ -82,7 +86,7 @@ fn controlled(program: &Path, executions: u64, lanes: usize, ahead: bool) -> Dur
     };
     let report = hunt(&harness, &workload, &options, |_| true).expect("a hunt");
     assert_eq!((report.executions, report.cut), (executions, 0));
-    report.lasted
+    Duration::from_secs_f64(report.lasted.as_secs_f64() * wanted as f64 / executions as f64)
 }
 
 fn main() {
