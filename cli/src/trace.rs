@@ -10,7 +10,7 @@ use std::process::ExitStatus;
 
 use lockproof_harness::supervise::event::Event;
 use lockproof_harness::supervise::session::Session;
-use lockproof_harness::supervise::{Interest, Isolation, Program, trace};
+use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes, trace};
 use lockproof_harness::sys::process;
 use lockproof_harness::{Harness, HarnessError};
 use nix::sys::signal::Signal;
@@ -32,8 +32,8 @@ pub(crate) fn run(args: &TraceArgs) -> Result<u8, CliError> {
     let mut out = open(args)?;
     let harness = Harness::current().map_err(supervised)?;
     let below = args.below.iter().map(|directory| directory.canonicalize().unwrap_or_else(|_| directory.clone()));
-    let mut session =
-        Session::start(&harness, Isolation::Shared, Interest { below: below.collect() }).map_err(supervised)?;
+    let mut session = Session::start(&harness, Isolation::Shared, Wakes::Unseen, Interest { below: below.collect() })
+        .map_err(supervised)?;
     let directory = std::env::current_dir().map_err(CliError::Write)?;
     let program = Program { command: args.command.clone(), directory, environment: BTreeMap::new() };
     // Keys go to the program, which ends or does not; we end when it does.

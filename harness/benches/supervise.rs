@@ -16,7 +16,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use lockproof_harness::Harness;
 use lockproof_harness::supervise::session::{Happening, Session};
-use lockproof_harness::supervise::{Interest, Isolation, Program};
+use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes};
 use nix::time::{ClockId, clock_gettime};
 
 /// How long anything may take that must happen.
@@ -63,7 +63,7 @@ fn main() {
     fs::write(&ours, "").and_then(|()| fs::write(&other, "")).expect("two files");
     let interest = Interest { below: vec![directory.path().join("store")] };
     let harness = Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"));
-    let mut session = Session::start(&harness, Isolation::Shared, interest).expect("a filter");
+    let mut session = Session::start(&harness, Isolation::Shared, Wakes::Seen, interest).expect("a filter");
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("supervise");
     group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));

@@ -11,7 +11,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use crate::Harness;
 use crate::supervise::event::Action;
 use crate::supervise::session::Session;
-use crate::supervise::{Interest, Isolation, Program, trace};
+use crate::supervise::{Interest, Isolation, Program, Wakes, trace};
 use crate::sys::{self, process};
 
 /// How well something works.
@@ -117,7 +117,7 @@ fn supervision(harness: &Harness) -> Vec<Finding> {
     const FILTER: &str = "seccomp filter";
     const SEEN: &str = "calls are seen";
     const APART: &str = "namespaces";
-    let mut session = match Session::start(harness, Isolation::Own, Interest::default()) {
+    let mut session = match Session::start(harness, Isolation::Own, Wakes::Seen, Interest::default()) {
         Ok(session) => session,
         Err(error) => {
             return vec![

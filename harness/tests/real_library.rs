@@ -178,7 +178,6 @@ fn a_daemon_and_commands_lose_nothing_of_each_other() {
         command,
         goroutines: 4,
         lanes: 1,
-        ahead: false,
     };
     let report = harness().beside(&options).unwrap();
     assert!(report.wrong.is_empty() && report.stuck.is_empty(), "{report:?}");
@@ -213,7 +212,6 @@ fn who_is_stuck_and_on_what_is_told() {
         command: script,
         goroutines: 1,
         lanes: 1,
-        ahead: false,
     };
     let report = harness().beside(&options).unwrap();
     let stuck = "command-1: `images` has not returned within 2s";

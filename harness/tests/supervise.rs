@@ -12,8 +12,9 @@ use std::time::Duration;
 use common::harness;
 use lockproof_harness::probe::Probe;
 use lockproof_harness::supervise::event::{Action, Event, Fate, LockKind, Range, ReleasedBy};
+use lockproof_harness::supervise::rest::Rest;
 use lockproof_harness::supervise::session::{Happening, Session, Stopped};
-use lockproof_harness::supervise::{Interest, Isolation, Program, trace};
+use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes, trace};
 use lockproof_model::op::Mode;
 use tempfile::TempDir;
 
@@ -22,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 fn session(directory: &TempDir, isolation: Isolation) -> Session {
     let below = vec![directory.path().to_path_buf()];
-    Session::start(&harness(), isolation, Interest { below }).unwrap()
+    Session::start(&harness(), isolation, Wakes::Seen, Interest { below }).unwrap()
 }
 
 fn directory() -> TempDir {
@@ -79,6 +80,51 @@ fn lines(events: &[Event]) -> Vec<String> {
         Some(format!("{} {what}{fate}", number(&event.process).unwrap()))
     };
     events.iter().filter_map(line).collect()
+}
+
+/// A process asks us, and rests, only when the thread that it has woken asks, too; where wakes are seen, one that sleeps is not
+/// looked at meanwhile.
+#[test]
+fn a_thread_that_was_woken_is_waited_for() {
+    for wakes in [Wakes::Seen, Wakes::Unseen] {
+        let directory = directory();
+        let below = vec![directory.path().to_path_buf()];
+        let mut session = Session::start(&harness(), Isolation::Shared, wakes, Interest { below }).unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        let words = format!("wake {} {} {} 100", at("woken"), at("waker"), at("alone"));
+        let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
+        session.run(0, &program(&directory, &words), [nothing.as_fd(); 3]).unwrap();
+        let (mut stopped, mut rests): (Vec<Stopped>, BTreeMap<Vec<String>, u32>) = Default::default();
+        loop {
+            match session.next(Duration::from_micros(100)).unwrap() {
+                Happening::Call(call) => stopped.push(call),
+                Happening::Status { status, .. } => {
+                    assert!(status.success());
+                    break;
+                }
+                _ => {}
+            }
+            if !stopped.first().is_some_and(|call| session.rest(call.process) == Rest::Asks) {
+                continue;
+            }
+            let name = |stopped: &Stopped| match &stopped.actions()[..] {
+                [Action::Status { file }] => file.path.file_name().unwrap().to_string_lossy().into_owned(),
+                other => format!("{other:?}"),
+            };
+            let mut names: Vec<String> = stopped.iter().map(name).collect();
+            names.sort();
+            if names.iter().all(|name| !name.contains("Exit") && !name.contains("Execute")) {
+                *rests.entry(names).or_default() += 1;
+            }
+            for call in stopped.drain(..) {
+                session.go(call).unwrap();
+            }
+        }
+        let expected = [(vec!["alone".to_owned()], 300), (vec!["waker".into(), "woken".into()], 100)];
+        assert_eq!(rests, expected.into(), "{wakes:?}");
+        session.forget();
+        assert_eq!(session.woken() >= 100, wakes == Wakes::Seen, "{}", session.woken());
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::harness;
 use lockproof_harness::supervise::session::Session;
-use lockproof_harness::supervise::{Interest, Isolation, Program, trace};
+use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes, trace};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -40,7 +40,7 @@ fn program(directory: &Path) -> Program {
 fn the_supervisor() {
     let (Ok(role), Some(directory)) = (std::env::var(ROLE), std::env::var_os(DIRECTORY)) else { return };
     let isolation = if role == "own" { Isolation::Own } else { Isolation::Shared };
-    let mut session = Session::start(&harness(), isolation, Interest::default()).unwrap();
+    let mut session = Session::start(&harness(), isolation, Wakes::Seen, Interest::default()).unwrap();
     let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
     let standard = [nothing.as_fd(); 3];
     trace::trace(&mut session, &program(Path::new(&directory)), standard, |_| {}, || true).unwrap();
@@ -104,7 +104,7 @@ fn supervisor(role: &str, directory: &Path) -> (Child, Vec<u32>) {
 }
 
 fn is_isolated() -> bool {
-    Session::start(&harness(), Isolation::Own, Interest::default()).unwrap().why_not_isolated().is_none()
+    Session::start(&harness(), Isolation::Own, Wakes::Seen, Interest::default()).unwrap().why_not_isolated().is_none()
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn kill_9_of_the_keeper_or_the_launcher_leaves_nothing() {
 fn a_supervisor_that_ends_leaves_nothing() {
     for isolation in [Isolation::Shared, Isolation::Own] {
         let directory = tempfile::tempdir().unwrap();
-        let mut session = Session::start(&harness(), isolation, Interest::default()).unwrap();
+        let mut session = Session::start(&harness(), isolation, Wakes::Seen, Interest::default()).unwrap();
         let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
         let mut pids = Vec::new();
         let goes_on = || {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use common::harness;
 use lockproof_harness::supervise::event::{Action, Content, Event};
 use lockproof_harness::supervise::session::Session;
-use lockproof_harness::supervise::{Interest, Isolation, Program, trace};
+use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes, trace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ impl Store {
         command.extend(["--storage-driver", "vfs"].iter().chain(words).map(OsString::from));
         let program = Program { command, directory: base.to_path_buf(), environment: BTreeMap::new() };
         let interest = Interest { below: vec![base.join("root"), base.join("run")] };
-        let mut session = Session::start(&harness(), Isolation::Shared, interest).unwrap();
+        let mut session = Session::start(&harness(), Isolation::Shared, Wakes::Seen, interest).unwrap();
         let (nothing, out) = (File::open("/dev/null").unwrap(), File::create(base.join("said")).unwrap());
         let mut events = Vec::new();
         let standard = [nothing.as_fd(), out.as_fd(), out.as_fd()];

@@ -4,7 +4,9 @@
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `status
 //! FILE TIMES`: asks for its status so often. `write FILE`, `directory DIRECTORY`: makes it. `rename
 //! FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`:
-//! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. As a store it is given
+//! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE
+//! TIMES`: again and again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and
+//! asks for that of the second itself. As a store it is given
 //! a directory with `--graph`, to work in, and is asked for its `layers` and the like, of which it has none, and to create
 //! and delete one, which it says that it has.
 
@@ -12,6 +14,8 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use lockproof_harness::sys::{Request, set_lock};
@@ -44,7 +48,7 @@ fn main() {
             "await" => {
                 let name = argument();
                 while !Path::new(&name).exists() {
-                    std::thread::sleep(Duration::from_millis(1));
+                    thread::sleep(Duration::from_millis(1));
                 }
             }
             "beside" => {
@@ -66,14 +70,38 @@ fn main() {
                     child.wait().expect("a child of ours");
                 }
             }
+            "wake" => {
+                let [woken, waker, alone] = [argument(), argument(), argument()];
+                wake(&woken, &waker, &alone, argument().parse().expect("a number of times"));
+            }
             "sleep" => loop {
-                std::thread::park();
+                thread::park();
             },
             other => panic!("there is no {other:?}"),
         }
     }
     // Whatever is open is closed by the end of the process.
     std::process::exit(0);
+}
+
+fn wake(woken: &str, waker: &str, alone: &str, times: u32) {
+    let status = |name: &str| drop(std::fs::metadata(name));
+    let ((order, orders), (done, ends)) = (channel(), channel());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for () in orders {
+                status(woken);
+                done.send(()).expect("somebody who waits for it");
+            }
+        });
+        for _ in 0..times {
+            (0..3).for_each(|_| status(alone));
+            order.send(()).expect("a thread that waits for it");
+            status(waker);
+            ends.recv().expect("an end");
+        }
+        drop(order);
+    });
 }
 
 fn file(name: &str) -> File {

@@ -23,7 +23,7 @@ use crate::Harness;
 use crate::error::HarnessError;
 use crate::guardian::RunDirectory;
 use crate::supervise::session::Session;
-use crate::supervise::{Interest, Isolation};
+use crate::supervise::{Interest, Isolation, Wakes};
 
 /// Where stores are quick, if it is there.
 const MEMORY: &str = "/dev/shm";
@@ -34,12 +34,16 @@ const DATA: (&str, &[u8]) = ("data", b"data of lockproof\n");
 /// Another one: a layer's diff, a tar archive with an empty file.
 const DIFF: &str = "diff.tar";
 
+/// A run with more calls that wake threads (release 1.24.8 makes thousands, 1.43.0 three) is slower where they are seen.
+const WOKEN_MAX: u64 = 100;
+
 /// A store to begin with, and the directory in which each execution has its copy.
 pub(super) struct Ground {
     observer: Observer,
     pub(super) stage: Stage,
     original: PathBuf,
     limits: Limits,
+    harness: Harness,
     session: Session,
     /// Of each program, the commands that it knows.
     known: Vec<BTreeSet<String>>,
@@ -85,13 +89,15 @@ impl Ground {
             let path = output.join(name);
             fs::write(&path, content).map_err(HarnessError::io("write", path))?;
         }
-        let session = Session::start(harness, Isolation::Own, Interest { below: vec![store.clone()] })?;
+        let session = supervisor(harness, Wakes::Seen, &store)?;
         let stage = Stage { programs: programs.to_vec(), drivers: drivers.to_vec(), store: store.clone(), output };
         let original = directory.path().join("original");
         let known = programs.iter().map(|program| program.commands(harness)).collect::<Result<_, _>>()?;
         let begin = Ok(Store::default());
         let observer = Observer::default();
-        let mut ground = Self { observer, stage, original, limits, session, known, begin, _directory: directory };
+        let harness = harness.clone();
+        let mut ground =
+            Self { observer, stage, original, limits, harness, session, known, begin, _directory: directory };
         // Even the first store of all has been used: everybody makes its directories otherwise.
         for words in [vec!["layers".to_owned()]].iter().chain(start) {
             if let Some(killed) = Killed::of(words) {
@@ -126,9 +132,12 @@ impl Ground {
         Err(HarnessError::Refused(format!("`{command}` does not replace {file} {times} times, so it was not killed")))
     }
 
-    /// A fresh copy of the store.
-    fn renew(&self) -> Result<(), HarnessError> {
+    /// A fresh copy of the store, and the supervisor that suits what is run on it.
+    fn renew(&mut self) -> Result<(), HarnessError> {
         let store = &self.stage.store;
+        if self.session.woken() > WOKEN_MAX {
+            self.session = supervisor(&self.harness, Wakes::Unseen, store)?;
+        }
         if store.exists() {
             fs::remove_dir_all(store).map_err(HarnessError::io("remove", store.clone()))?;
         }
@@ -293,6 +302,10 @@ impl Ground {
             End::Abandoned | End::Diverged { .. } | End::Limit(_) => Ok((None, None)),
         }
     }
+}
+
+fn supervisor(harness: &Harness, wakes: Wakes, store: &Path) -> Result<Session, HarnessError> {
+    Session::start(harness, Isolation::Own, wakes, Interest { below: vec![store.to_path_buf()] })
 }
 
 /// What Go's race detector says, of a driver that is built with it: the two accesses, each with the function that makes it.

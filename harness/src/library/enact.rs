@@ -31,7 +31,7 @@ use crate::hunt::strategy::RETRIES;
 use crate::hunt::workload::Workload;
 use crate::replay::{CallMade, Parting};
 use crate::supervise::session::Session;
-use crate::supervise::{Interest, Isolation};
+use crate::supervise::{Interest, Isolation, Wakes};
 
 /// What bounds a run.
 const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(60) };
@@ -82,7 +82,7 @@ impl Harness {
         let directory = RunDirectory::new(self)?;
         let run = Run { drivers, system, trace, marks: &marks, workload: &workload, directory: directory.path() };
         let store = run.directory.join("store");
-        let mut session = Session::start(self, Isolation::Own, Interest { below: vec![store] })?;
+        let mut session = Session::start(self, Isolation::Own, Wakes::Unseen, Interest { below: vec![store] })?;
         let mut again = 0;
         loop {
             let enacted = run.once(&mut session)?;

@@ -61,6 +61,8 @@ pub(crate) enum Meaning {
     ChangeRoot,
     /// A process or a thread is started.
     Fork,
+    /// A thread may be woken, of another process, too.
+    Wake { elsewhere: bool },
     /// The process ends.
     Exit(i32),
 }
@@ -148,6 +150,10 @@ impl Decoder<'_> {
             Trap::ChangeRoot => Some(Meaning::ChangeRoot),
             Trap::Execute(spelling) => Some(Meaning::Execute(self.any_path(spelling, 0, true)?.path)),
             Trap::Fork => Some(Meaning::Fork),
+            Trap::Wake => {
+                let is_private = libc::FUTEX_PRIVATE_FLAG.cast_unsigned() & self.word(1) != 0;
+                Some(Meaning::Wake { elsewhere: self.call.number != libc::SYS_futex || !is_private })
+            }
             Trap::Exit => Some(Meaning::Exit(self.word(0).cast_signed())),
         }
     }

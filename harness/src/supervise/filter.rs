@@ -45,6 +45,18 @@ pub(crate) enum Trap {
     Execute(Spelling),
     Fork,
     Exit,
+    /// Threads that sleep in futex(2) may be woken.
+    Wake,
+}
+
+/// Whether calls that wake other threads are seen. They mean nothing, but where they are, a thread that sleeps need not be
+/// looked at before one is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakes {
+    /// They are: for programs that make few.
+    Seen,
+    /// They are not.
+    Unseen,
 }
 
 /// How a path is given.
@@ -116,6 +128,23 @@ const TABLE: &[(libc::c_long, Trap)] = &[
     (libc::SYS_exit_group, Trap::Exit),
 ];
 
+/// `futex_wake` and `futex_requeue` (Linux 6.7), which have one number on every architecture.
+const WAKES: [libc::c_long; 2] = [454, 456];
+
+/// What futex(2) does that may wake a thread: `FUTEX_WAKE`, `_REQUEUE`, `_CMP_REQUEUE`, `_WAKE_OP`, `_UNLOCK_PI` and
+/// `_WAKE_BITSET` of linux/futex.h.
+const WAKE_OPERATIONS: [libc::c_int; 6] = [
+    libc::FUTEX_WAKE,
+    libc::FUTEX_REQUEUE,
+    libc::FUTEX_CMP_REQUEUE,
+    libc::FUTEX_WAKE_OP,
+    libc::FUTEX_UNLOCK_PI,
+    libc::FUTEX_WAKE_BITSET,
+];
+
+/// The bits of the second argument of futex(2) that say what it does; the others say on what, and by which clock.
+pub(super) const OPERATION_BITS: u32 = 0x7f;
+
 /// Spellings that newer architectures have not got.
 #[cfg(target_arch = "x86_64")]
 const OLD: &[(libc::c_long, Trap)] = &[
@@ -152,12 +181,15 @@ const LOCK_REQUESTS: [libc::c_int; 4] = [libc::F_SETLK, libc::F_SETLKW, libc::F_
 
 /// What a call is about.
 pub(crate) fn trap_of(number: i64) -> Option<Trap> {
+    if number == libc::SYS_futex || WAKES.contains(&number) {
+        return Some(Trap::Wake);
+    }
     TABLE.iter().chain(OLD).find(|(call, _)| *call == number).map(|(_, trap)| *trap)
 }
 
 /// The filter; `None` if there is none for this architecture. A call of another architecture (a program of 32 bits) is not
 /// seen.
-pub(crate) fn program() -> Option<Vec<Instruction>> {
+pub(crate) fn program(wakes: Wakes) -> Option<Vec<Instruction>> {
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
     const SECOND_ARGUMENT: u32 = 24;
@@ -166,24 +198,43 @@ pub(crate) fn program() -> Option<Vec<Instruction>> {
     for (number, trap) in TABLE.iter().chain(OLD) {
         let number = u32::try_from(*number).ok()?;
         if *trap == Trap::Fcntl {
-            program.push(jump_if(number, 0, 7));
-            program.push(load(SECOND_ARGUMENT));
-            for (index, request) in (0u8..).zip(LOCK_REQUESTS) {
-                program.push(jump_if(u32::try_from(request).ok()?, 4 - index, 0));
-            }
-            program.push(answer(libc::SECCOMP_RET_ALLOW));
+            program.extend(seen_if(number, &[load(SECOND_ARGUMENT)], &LOCK_REQUESTS)?);
         } else {
-            program.push(jump_if(number, 0, 1));
+            program.extend([jump_if(number, 0, 1), answer(libc::SECCOMP_RET_USER_NOTIF)]);
         }
-        program.push(answer(libc::SECCOMP_RET_USER_NOTIF));
+    }
+    if wakes == Wakes::Seen {
+        for number in WAKES {
+            let number = u32::try_from(number).ok()?;
+            program.extend([jump_if(number, 0, 1), answer(libc::SECCOMP_RET_USER_NOTIF)]);
+        }
+        let operation = [load(SECOND_ARGUMENT), and(OPERATION_BITS)];
+        program.extend(seen_if(u32::try_from(libc::SYS_futex).ok()?, &operation, &WAKE_OPERATIONS)?);
     }
     program.push(answer(libc::SECCOMP_RET_ALLOW));
+    Some(program)
+}
+
+/// The call of this number is seen if what is loaded is one of `values`.
+fn seen_if(number: u32, loads: &[Instruction], values: &[libc::c_int]) -> Option<Vec<Instruction>> {
+    let (loaded, compared) = (u8::try_from(loads.len()).ok()?, u8::try_from(values.len()).ok()?);
+    let mut program = vec![jump_if(number, 0, loaded + compared + 2)];
+    program.extend(loads);
+    for (index, value) in (0u8..).zip(values) {
+        program.push(jump_if(u32::try_from(*value).ok()?, compared - index, 0));
+    }
+    program.extend([answer(libc::SECCOMP_RET_ALLOW), answer(libc::SECCOMP_RET_USER_NOTIF)]);
     Some(program)
 }
 
 /// Loads a word of `struct seccomp_data`.
 fn load(offset: u32) -> Instruction {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+/// Keeps these bits of the loaded word.
+fn and(bits: u32) -> Instruction {
+    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, bits)
 }
 
 /// Skips so many instructions if the loaded word is `value`, and so many otherwise.
@@ -206,8 +257,8 @@ mod tests {
     use super::*;
 
     /// What the filter says to a call: classic BPF, as far as the filter uses it.
-    fn run(number: i64, second_argument: u32, architecture: u32) -> u32 {
-        let program = program().unwrap();
+    fn run(wakes: Wakes, number: i64, second_argument: u32, architecture: u32) -> u32 {
+        let program = program(wakes).unwrap();
         let (mut at, mut word) = (0, 0);
         loop {
             let step = program[at];
@@ -221,6 +272,7 @@ mod tests {
                         other => panic!("a load of {other}"),
                     }
                 }
+                libc::BPF_ALU => word &= step.k,
                 libc::BPF_JMP => at += usize::from(if word == step.k { step.jt } else { step.jf }),
                 libc::BPF_RET => return step.k,
                 other => panic!("an instruction {other}"),
@@ -232,9 +284,25 @@ mod tests {
     fn every_call_of_the_table_is_seen_and_no_other() {
         let ours = ARCHITECTURE.unwrap();
         for number in 0..600 {
-            let seen = run(number, libc::F_SETLKW as u32, ours) == libc::SECCOMP_RET_USER_NOTIF;
-            assert_eq!(seen, trap_of(number).is_some(), "call {number}");
-            assert_eq!(run(number, libc::F_SETLKW as u32, 0x4000_0003), libc::SECCOMP_RET_ALLOW);
+            let lock = libc::F_SETLKW as u32;
+            let seen = |wakes| run(wakes, number, lock, ours) == libc::SECCOMP_RET_USER_NOTIF;
+            let trap = trap_of(number);
+            assert_eq!(seen(Wakes::Unseen), trap.is_some_and(|trap| trap != Trap::Wake), "call {number}");
+            assert_eq!(seen(Wakes::Seen), trap.is_some(), "call {number}");
+            assert_eq!(run(Wakes::Seen, number, lock, 0x4000_0003), libc::SECCOMP_RET_ALLOW);
+        }
+    }
+
+    #[test]
+    fn futex_is_seen_where_it_may_wake() {
+        for operation in 0..16 {
+            let wakes = WAKE_OPERATIONS.contains(&operation);
+            for bits in [0, libc::FUTEX_PRIVATE_FLAG, libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME] {
+                let argument = (operation | bits) as u32;
+                let seen = |seen| run(seen, libc::SYS_futex, argument, ARCHITECTURE.unwrap());
+                assert_eq!(seen(Wakes::Seen) == libc::SECCOMP_RET_USER_NOTIF, wakes, "operation {operation}");
+                assert_eq!(seen(Wakes::Unseen), libc::SECCOMP_RET_ALLOW, "operation {operation}");
+            }
         }
     }
 
@@ -242,7 +310,7 @@ mod tests {
     fn fcntl_is_seen_where_it_locks() {
         for request in 0..1200 {
             let locks = LOCK_REQUESTS.contains(&request);
-            let seen = run(libc::SYS_fcntl, request as u32, ARCHITECTURE.unwrap());
+            let seen = run(Wakes::Unseen, libc::SYS_fcntl, request as u32, ARCHITECTURE.unwrap());
             assert_eq!(seen == libc::SECCOMP_RET_USER_NOTIF, locks, "request {request}");
         }
     }

@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::filter;
+use super::filter::{self, Wakes};
 use super::wire::{Order, Report};
 use crate::sys::{process, seccomp, socket};
 
@@ -35,7 +35,7 @@ pub(crate) const ARGUMENT: &str = "--lockproof-supervise";
 /// The second of a launcher that is init of a namespace.
 const ISOLATED: &str = "launcher-isolated";
 
-/// The second of one that is not; the third says why not, where it was to be.
+/// The second of one that is not; the fourth says why not, where it was to be.
 const SHARED: &str = "launcher";
 
 /// The second of a keeper that is to make a namespace.
@@ -44,14 +44,27 @@ pub(super) const ISOLATE: &str = "keeper-isolate";
 /// The second of one that is not.
 pub(super) const SHARE: &str = "keeper";
 
+/// The third of each, where calls that wake other threads are seen.
+const SEES_WAKES: &str = "sees-wakes";
+
+/// The third, where they are not.
+const SEES_NO_WAKES: &str = "sees-no-wakes";
+
+/// How a keeper or a launcher is told.
+pub(super) fn said(wakes: Wakes) -> &'static str {
+    if wakes == Wakes::Seen { SEES_WAKES } else { SEES_NO_WAKES }
+}
+
 /// Serves in the role that the arguments after the first say.
 pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, String> {
-    match (arguments.next().as_deref(), arguments.next()) {
-        (Some(ISOLATE), None) => keep(true),
-        (Some(SHARE), None) => keep(false),
-        (Some(ISOLATED), None) => launch(true, None),
-        (Some(SHARED), why_not) => launch(false, why_not),
-        (role, _) => Err(format!("there is no role {role:?}")),
+    let (role, wakes, why_not) = (arguments.next(), arguments.next(), arguments.next());
+    let wakes = if wakes.as_deref() == Some(SEES_WAKES) { Wakes::Seen } else { Wakes::Unseen };
+    match role.as_deref() {
+        Some(ISOLATE) => keep(true, wakes),
+        Some(SHARE) => keep(false, wakes),
+        Some(ISOLATED) => launch(true, wakes, None),
+        Some(SHARED) => launch(false, wakes, why_not),
+        role => Err(format!("there is no role {role:?}")),
     }
 }
 
@@ -59,7 +72,7 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, 
 const BETWEEN_KILLS: Duration = Duration::from_micros(200);
 
 /// The keeper's side. Its standard input is the socket to the supervisor, which it only watches.
-fn keep(isolate: bool) -> Result<i32, String> {
+fn keep(isolate: bool, wakes: Wakes) -> Result<i32, String> {
     process::outlive(&OUTLIVED).map_err(|error| format!("the keeper cannot handle signals: {error}"))?;
     process::adopt_orphans().map_err(|error| format!("the keeper cannot adopt orphans: {error}"))?;
     // Where it is not allowed, the launcher says so.
@@ -71,6 +84,7 @@ fn keep(isolate: bool) -> Result<i32, String> {
     let mut launcher = Command::new(program)
         .arg(ARGUMENT)
         .arg(if isolated { ISOLATED } else { SHARED })
+        .arg(said(wakes))
         .args(why_not.map(|error| error.to_string()))
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
@@ -113,7 +127,7 @@ fn children() -> Vec<Pid> {
 }
 
 /// The launcher's side. Its own calls are trapped, too: the supervisor lets them go on.
-fn launch(isolated: bool, why_not: Option<String>) -> Result<i32, String> {
+fn launch(isolated: bool, wakes: Wakes, why_not: Option<String>) -> Result<i32, String> {
     let text = |error: io::Error| format!("the launcher: {error}");
     process::die_with_parent_thread().map_err(text)?;
     process::outlive(&OUTLIVED).map_err(text)?;
@@ -124,7 +138,7 @@ fn launch(isolated: bool, why_not: Option<String>) -> Result<i32, String> {
     let ourselves = process::hold(std::process::id()).map_err(text)?;
     let [supervisor, ..] = process::standard();
     let deaf = |error: io::Error| Report::Deaf { errno: error.raw_os_error().unwrap_or(0) };
-    let program = filter::program().ok_or("there is no filter for this architecture")?;
+    let program = filter::program(wakes).ok_or("there is no filter for this architecture")?;
     // With CAP_SYS_ADMIN a set-user-ID program keeps its meaning; the kernel says EACCES where we have not got it.
     let installed = seccomp::install(&program).or_else(|error| match error.raw_os_error() {
         Some(nix::libc::EACCES) => seccomp::no_new_privileges().and_then(|()| seccomp::install(&program)),

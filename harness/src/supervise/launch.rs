@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::filter::{self, Wakes};
 use super::keeper;
 use super::wire::{Order, Report};
 use crate::Harness;
@@ -67,12 +68,13 @@ pub(super) struct Launcher {
 
 impl Launcher {
     /// Starts keeper and launcher, and installs the filter.
-    pub(super) fn start(harness: &Harness, isolation: Isolation) -> Result<Self, HarnessError> {
+    pub(super) fn start(harness: &Harness, isolation: Isolation, wakes: Wakes) -> Result<Self, HarnessError> {
         check_kernel()?;
         let (ours, theirs) = socket::pair().map_err(HarnessError::io("make", "a socket"))?;
         let mut keeper = Command::new(&harness.program)
             .arg(keeper::ARGUMENT)
             .arg(if isolation == Isolation::Own { keeper::ISOLATE } else { keeper::SHARE })
+            .arg(keeper::said(wakes))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()
@@ -186,7 +188,7 @@ fn end(keeper: &mut Child) {
 
 /// Whether the kernel has what is needed.
 fn check_kernel() -> Result<(), HarnessError> {
-    if super::filter::program().is_none() {
+    if filter::program(Wakes::Seen).is_none() {
         let architecture = std::env::consts::ARCH;
         return Err(HarnessError::NoFilter(format!("there is none for {architecture}: x86_64 and aarch64 are known")));
     }

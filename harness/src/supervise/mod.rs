@@ -33,6 +33,7 @@ pub mod trace;
 mod wire;
 
 pub use decode::Interest;
+pub use filter::Wakes;
 pub use launch::{Isolation, Program};
 
 /// Serves as a keeper or a launcher if this process was started as one, and does not return then.

@@ -7,12 +7,19 @@
 //! A thread that was seen in nanosleep(2), and has made no call that we saw, is not looked at again before it makes one: in
 //! a Go program it is `sysmon` (runtime/proc.go), which wakes every 20 µs while another thread is in a call, and on a busy
 //! machine is nearly always about to run. Whatever a timer wakes may come at any moment, wherever it was last seen.
+//!
+//! Where calls that wake threads are seen ([`Wakes`]), a thread that sleeps in futex(2) without a timeout is not looked at again
+//! before such a call, or the end of a thread or a process, either. It was seen so twice, each time with the whole
+//! process at rest: at the first, a call that was let go on before may just have woken it after we looked.
+//!
+//! [`Wakes`]: super::Wakes
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 use nix::libc;
 
+use super::filter::{OPERATION_BITS, Wakes};
 use super::memory;
 use super::session::Session;
 
@@ -40,7 +47,14 @@ pub enum Rest {
 pub(super) struct Task {
     thread: u32,
     doing: File,
+    /// Whether it sleeps until it is woken, when it was last looked at.
+    sleeps: bool,
+    /// How often in a row that was so when its process came to rest, up to [`SURE`].
+    asleep: u8,
 }
+
+/// How often a thread is seen asleep before it is taken to be.
+const SURE: u8 = 2;
 
 /// How a thread is.
 enum Thread {
@@ -50,6 +64,8 @@ enum Thread {
     /// Sleeps in a call of those that we see, which may not have been taken in yet.
     Sleeps,
     Dozes,
+    /// The same, and no timer will.
+    SleepsUntilWoken,
     /// Sleeps for a time of its own choice, with no condition (nanosleep(2)).
     Ticks,
     Gone,
@@ -74,9 +90,12 @@ impl Session {
             let mut at = 0;
             (waits, sleeps) = (false, false);
             while let Some(task) = tasks.get(at) {
-                if !asks_us(task.thread) && !process.ticking.contains(&task.thread) {
-                    match task.look(pid) {
-                        Thread::Ticks => drop(process.ticking.insert(task.thread)),
+                let is_known = task.asleep == SURE || process.ticking.contains(&task.thread);
+                if !is_known && !asks_us(task.thread) {
+                    let seen = task.look(pid);
+                    tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken);
+                    match seen {
+                        Thread::Ticks => drop(process.ticking.insert(tasks[at].thread)),
                         Thread::Runs => {
                             // It is looked at first the next time.
                             tasks.swap(0, at);
@@ -84,9 +103,12 @@ impl Session {
                         }
                         Thread::Waits => waits = true,
                         Thread::Sleeps => sleeps = true,
-                        Thread::Dozes => {}
+                        Thread::Dozes | Thread::SleepsUntilWoken => {}
                         Thread::Gone => {
                             tasks.swap_remove(at);
+                            // Whoever waits for its end is woken by the kernel (set_tid_address(2)).
+                            tasks.iter_mut().for_each(Task::stirs);
+                            (at, waits, sleeps) = (0, false, false);
                             continue;
                         }
                     }
@@ -97,6 +119,11 @@ impl Session {
             process.forks = process.forks && list(pid, tasks);
             if !process.forks {
                 break;
+            }
+        }
+        if self.wakes == Wakes::Seen {
+            for task in tasks.iter_mut() {
+                task.asleep = if task.sleeps { (task.asleep + 1).min(SURE) } else { 0 };
             }
         }
         match (asks, waits || sleeps) {
@@ -142,13 +169,23 @@ fn list(pid: u32, tasks: &mut Vec<Task>) -> bool {
         if tasks.iter().all(|task| task.thread != thread)
             && let Ok(doing) = File::open(entry.path().join("syscall"))
         {
-            tasks.push(Task { thread, doing });
+            tasks.push(Task { thread, doing, sleeps: false, asleep: 0 });
         }
     }
     tasks.len() > before
 }
 
 impl Task {
+    /// Whether it is this thread.
+    pub(super) fn is(&self, thread: u32) -> bool {
+        self.thread == thread
+    }
+
+    /// It runs, or may be woken.
+    pub(super) fn stirs(&mut self) {
+        (self.sleeps, self.asleep) = (false, 0);
+    }
+
     fn look(&self, pid: u32) -> Thread {
         let mut text = [0; 256];
         let Ok(length) = self.doing.read_at(&mut text, 0) else { return Thread::Gone };
@@ -167,6 +204,7 @@ impl Task {
                 }
             }
             libc::SYS_nanosleep | libc::SYS_clock_nanosleep => Thread::Ticks,
+            libc::SYS_futex if sleeps_until_woken(words) => Thread::SleepsUntilWoken,
             libc::SYS_futex
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
@@ -179,6 +217,17 @@ impl Task {
             _ => Thread::Runs,
         }
     }
+}
+
+/// Whether these are the arguments of a futex(2) that waits without a timeout.
+fn sleeps_until_woken<'a>(arguments: impl Iterator<Item = &'a str>) -> bool {
+    let number = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
+    let arguments: Vec<Option<u64>> = arguments.take(4).map(number).collect();
+    let [_, Some(operation), _, Some(timeout)] = arguments[..] else { return false };
+    let operation = operation & u64::from(OPERATION_BITS);
+    let waits =
+        [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET].iter().any(|wait| u64::from(wait.cast_unsigned()) == operation);
+    waits && timeout == 0
 }
 
 #[cfg(target_arch = "x86_64")]

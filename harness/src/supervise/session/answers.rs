@@ -48,7 +48,7 @@ impl Session {
             }
             Meaning::Exit(status) => events.push(self.event(process, thread, Action::Exit { status }, Fate::Goes)),
             Meaning::Close(..) | Meaning::Unlock(..) => {}
-            Meaning::Nothing | Meaning::ChangeRoot | Meaning::Fork => {}
+            Meaning::Nothing | Meaning::ChangeRoot | Meaning::Fork | Meaning::Wake { .. } => {}
         }
         for (file, held, by) in drops {
             if let Some(id) = file.id {
@@ -78,7 +78,12 @@ impl Session {
             Meaning::Lock(request, _) => events.push(self.event(process, thread, Action::Lock(request.wanted), fate())),
             Meaning::Execute(program) => events.push(self.event(process, thread, Action::Execute { program }, fate())),
             Meaning::Exit(status) => events.push(self.event(process, thread, Action::Exit { status }, fate())),
-            Meaning::Close(..) | Meaning::Unlock(..) | Meaning::Nothing | Meaning::ChangeRoot | Meaning::Fork => {}
+            Meaning::Close(..)
+            | Meaning::Unlock(..)
+            | Meaning::Nothing
+            | Meaning::ChangeRoot
+            | Meaning::Fork
+            | Meaning::Wake { .. } => {}
         }
         for (file, held, by) in drops {
             let action = Action::Release { file, kind: held.kind, range: held.range, by };

@@ -7,6 +7,7 @@ use super::super::decode::{Caller, Decoder, Meaning};
 use super::super::event::{Action, Fate, ReleasedBy};
 use super::super::filter::{self, Trap};
 use super::super::launch::Told;
+use super::super::rest::Task;
 use super::{Happening, Process, Session, Stopped};
 use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
@@ -25,6 +26,7 @@ impl Session {
         if let Some(process) = self.processes.get_mut(&process) {
             process.rests = None;
             process.ticking.remove(&call.thread);
+            process.tasks.iter_mut().filter(|task| task.is(call.thread)).for_each(Task::stirs);
         }
         // It makes a call, so the last one has run.
         if self.dropping.remove(&call.thread) {
@@ -80,6 +82,11 @@ impl Session {
                 }
                 return self.answer(call.id, Answer::Continue).map(drop);
             }
+            Meaning::Wake { elsewhere } => {
+                self.woken[0] += 1;
+                self.may_wake((!*elsewhere).then_some(process));
+                return self.answer(call.id, Answer::Continue).map(drop);
+            }
             Meaning::ChangeRoot => {
                 if let Some(process) = self.processes.get_mut(&process) {
                     process.elsewhere = true;
@@ -109,8 +116,16 @@ impl Session {
         Ok(())
     }
 
+    /// Threads of a process, or of any, that sleep until they are woken may be woken.
+    fn may_wake(&mut self, only: Option<u32>) {
+        let meant = self.processes.iter_mut().filter(|(pid, _)| only.is_none_or(|only| only == **pid));
+        meant.flat_map(|(_, process)| &mut process.tasks).for_each(Task::stirs);
+    }
+
     pub(super) fn take_end(&mut self, pid: u32) {
         let gone = self.processes.remove(&pid);
+        // Its parent is told by a signal; its share of what several processes wait for is given up.
+        self.may_wake(None);
         self.descriptors.ends(pid);
         let threads = &mut self.threads;
         threads.retain(|_, process| *process != pid);

@@ -26,7 +26,7 @@ use nix::sys::time::TimeSpec;
 use super::decode::{Interest, Meaning};
 use super::descriptors::Descriptors;
 use super::event::{Action, Event, Fate, FileId, FileRef, ReleasedBy};
-use super::filter::Trap;
+use super::filter::{Trap, Wakes};
 use super::launch::{Isolation, Launcher, Program};
 use super::locks::{Held, LockTable, Owner, Request};
 use super::rest::{Rest, Task};
@@ -133,6 +133,9 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub struct Session {
     launcher: Launcher,
+    pub(super) wakes: Wakes,
+    /// How many calls there have been that wake threads, in this run and in the last.
+    woken: [u64; 2],
     began: Instant,
     interest: Interest,
     descriptors: Descriptors,
@@ -174,9 +177,16 @@ impl Session {
     /// # Errors
     /// [`HarnessError::NoFilter`] where calls of other programs cannot be seen; [`HarnessError::Io`] if the launcher does
     /// not start.
-    pub fn start(harness: &Harness, isolation: Isolation, interest: Interest) -> Result<Self, HarnessError> {
+    pub fn start(
+        harness: &Harness,
+        isolation: Isolation,
+        wakes: Wakes,
+        interest: Interest,
+    ) -> Result<Self, HarnessError> {
         Ok(Self {
-            launcher: Launcher::start(harness, isolation)?,
+            launcher: Launcher::start(harness, isolation, wakes)?,
+            wakes,
+            woken: [0, 0],
             began: Instant::now(),
             interest,
             descriptors: Descriptors::default(),
@@ -320,6 +330,7 @@ impl Session {
         self.renaming.clear();
         self.descriptors.renames();
         self.threads.clear();
+        self.woken = [0, self.woken[0]];
         self.began = Instant::now();
     }
 
@@ -339,6 +350,12 @@ impl Session {
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls
+    }
+
+    /// How many calls that wake threads there were in the last run, where they are seen.
+    #[must_use]
+    pub fn woken(&self) -> u64 {
+        self.woken[1]
     }
 
     /// Whether [`Session::next`] has told all that was taken in.
