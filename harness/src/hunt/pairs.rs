@@ -19,6 +19,9 @@ use crate::error::HarnessError;
 /// No workload gets less, so that one that is slow is not run without hope.
 const SHARE_MIN: Duration = Duration::from_secs(1);
 
+/// So often is a triple drawn, for each that is wanted, until there are as many different ones.
+const DRAWS_MAX: usize = 20;
+
 /// What is run, and how long.
 #[derive(Clone, Debug)]
 pub struct PairsOptions {
@@ -26,7 +29,7 @@ pub struct PairsOptions {
     pub hunt: HuntOptions,
     /// The stores to begin with.
     pub from: Vec<From>,
-    /// How many triples are drawn beside the pairs, for each store.
+    /// How many triples are drawn beside the pairs, for each store, each once.
     pub triples: usize,
     /// After how long all ends.
     pub time: Duration,
@@ -76,12 +79,9 @@ impl Plan {
             };
             let mut workloads: Vec<Vec<usize>> = pairs.flat_map(turned).collect();
             if number > 0 {
-                // One that only reads shows little beside two others.
-                let writers = catalogue.writers.max(1);
-                let mut draw = || [draws.random_range(0..writers), draws.random_range(0..writers)];
-                let mut triples: Vec<Vec<usize>> = (0..options.triples).map(|_| draw().to_vec()).collect();
-                triples.iter_mut().for_each(|triple| triple.push(draws.random_range(0..number)));
-                workloads.extend(triples);
+                // By one program they are the same in whatever order.
+                let ends = [catalogue.writers.max(1), catalogue.writers.max(1), number];
+                workloads.extend(triples(&mut draws, options.triples, ends, known.len() == 1));
             }
             (*from, catalogue, workloads)
         });
@@ -156,6 +156,22 @@ impl Plan {
     }
 }
 
+/// Draws different triples, the first two from what writes: one that only reads shows little beside two others.
+fn triples(draws: &mut StdRng, wanted: usize, ends: [usize; 3], in_any_order: bool) -> Vec<Vec<usize>> {
+    let (mut triples, mut classes) = (Vec::new(), BTreeSet::new());
+    for _ in 0..wanted * DRAWS_MAX {
+        let triple = ends.map(|end| draws.random_range(0..end));
+        let mut class = triple;
+        if in_any_order {
+            class.sort_unstable();
+        }
+        if triples.len() < wanted && classes.insert(class) {
+            triples.push(triple.to_vec());
+        }
+    }
+    triples
+}
+
 /// What the lanes take their workloads from.
 struct Queue {
     next: AtomicUsize,
@@ -199,3 +215,25 @@ fn serve(
 
 /// How long a violation is made simpler at least.
 const SIMPLIFY_MIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_triple_is_drawn_twice() {
+        let mut draws = StdRng::seed_from_u64(1);
+        // Two that write and one that reads: seven sets of three, twelve orders.
+        for (in_any_order, all) in [(true, 7), (false, 12)] {
+            let triples = triples(&mut draws, 12, [2, 2, 3], in_any_order);
+            assert_eq!(triples.len(), all);
+            let classes = triples.iter().map(|triple| {
+                let mut class = triple.clone();
+                class.sort_unstable();
+                class
+            });
+            assert_eq!(classes.collect::<BTreeSet<_>>().len(), 7);
+        }
+        assert_eq!(triples(&mut draws, 5, [10, 10, 20], true).len(), 5);
+    }
+}
