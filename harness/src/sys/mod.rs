@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | [`seccomp`] | system calls of other processes, seen before they happen |
 //! | [`socket`] | messages with descriptors |
+//! | [`watch`] | waiting for several descriptors at once |
 //! | [`process`] | processes held by descriptor, their namespaces, and what they leave |
 #![allow(unsafe_code)]
 
 pub mod process;
 pub mod seccomp;
 pub mod socket;
+pub mod watch;
 
 use std::fs::Metadata;
 use std::io;

@@ -197,6 +197,7 @@ impl Session {
         }
         let parent = field(pid, "PPid:")?;
         let held = process::hold(pid).ok()?;
+        self.watch.add(&held, pid.into()).ok()?;
         let elsewhere = self.processes.get(&parent).is_some_and(|parent| parent.elsewhere);
         let unclaimed = parent == self.launcher.pid() && self.ordered > 0;
         let process = Process {

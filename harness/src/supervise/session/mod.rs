@@ -16,12 +16,9 @@ mod obstacles;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::time::TimeSpec;
 
 use super::decode::{Interest, Meaning};
 use super::descriptors::Descriptors;
@@ -33,7 +30,12 @@ use super::rest::{Rest, Task};
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
+use crate::sys::watch::Watch;
 use crate::sys::{process, seccomp};
+
+/// Under which number the listener of the filter is watched, and the launcher's socket. A process is under its own.
+const LISTENER: u64 = u64::MAX;
+const LAUNCHER: u64 = u64::MAX - 1;
 
 /// A call that has stopped.
 #[derive(Debug)]
@@ -133,6 +135,7 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub struct Session {
     launcher: Launcher,
+    watch: Watch,
     pub(super) wakes: Wakes,
     /// How many calls there have been that wake threads, in this run and in the last.
     woken: [u64; 2],
@@ -183,8 +186,16 @@ impl Session {
         wakes: Wakes,
         interest: Interest,
     ) -> Result<Self, HarnessError> {
+        let launcher = Launcher::start(harness, isolation, wakes)?;
+        let watch = Watch::new().and_then(|watch| {
+            watch.add(launcher.listener(), LISTENER)?;
+            launcher.socket().map_or(Ok(()), |socket| watch.add(socket, LAUNCHER))?;
+            Ok(watch)
+        });
+        let watch = watch.map_err(HarnessError::io("watch", "the launcher"))?;
         Ok(Self {
-            launcher: Launcher::start(harness, isolation, wakes)?,
+            launcher,
+            watch,
             wakes,
             woken: [0, 0],
             began: Instant::now(),
@@ -251,22 +262,15 @@ impl Session {
 
     /// Waits for the kernel or the launcher to say something, and takes it in.
     fn listen(&mut self, limit: Duration) -> Result<(), HarnessError> {
-        let limit = TimeSpec::from(limit.min(Duration::from_secs(3600)));
-        let (calls, tells, ended) = {
-            let mut watched = vec![PollFd::new(self.launcher.listener(), PollFlags::POLLIN)];
-            watched.extend(self.launcher.socket().map(|socket| PollFd::new(socket, PollFlags::POLLIN)));
-            watched.extend(self.processes.values().map(|one| PollFd::new(one.held.as_fd(), PollFlags::POLLIN)));
-            match ppoll(&mut watched, Some(limit), None) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(error) => return Err(HarnessError::io("wait for", "a call")(error.into())),
+        let (mut calls, mut tells, mut ended) = (false, false, Vec::new());
+        let limit = limit.min(Duration::from_secs(3600));
+        for number in self.watch.ready(limit).map_err(HarnessError::io("wait for", "a call"))? {
+            match number {
+                LISTENER => calls = true,
+                LAUNCHER => tells = true,
+                pid => ended.extend(u32::try_from(pid)),
             }
-            let is_ready = |watched: &PollFd<'_>| watched.any().unwrap_or(false);
-            let ended: Vec<u32> = (self.processes.keys().zip(&watched[2..]))
-                .filter(|(_, watched)| is_ready(watched))
-                .map(|(pid, _)| *pid)
-                .collect();
-            (is_ready(&watched[0]), is_ready(&watched[1]), ended)
-        };
+        }
         if calls {
             self.take_call()?;
         }
