@@ -159,6 +159,7 @@ impl Plan {
 /// Draws different triples, the first two from what writes: one that only reads shows little beside two others.
 fn triples(draws: &mut StdRng, wanted: usize, ends: [usize; 3], in_any_order: bool) -> Vec<Vec<usize>> {
     let (mut triples, mut classes) = (Vec::new(), BTreeSet::new());
+    let wanted = wanted.min(ends.iter().product());
     for _ in 0..wanted * DRAWS_MAX {
         let triple = ends.map(|end| draws.random_range(0..end));
         let mut class = triple;
