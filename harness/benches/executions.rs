@@ -5,6 +5,9 @@
 //!
 //! `LOCKPROOF_STORE` names the `containers-storage`; without it, it is the one that is installed.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
+
 use std::fs;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -12,20 +15,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::{commands_at_once, harness, hunting};
 use criterion::Criterion;
-use lockproof_harness::Harness;
-use lockproof_harness::hunt::baseline::Baseline;
-use lockproof_harness::hunt::execution::Limits;
-use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{HuntOptions, Search, hunt};
 
 const PAIR: [&str; 2] = ["create-layer -i a", "create-layer -i b"];
 
 /// The fewest executions of a hunt, for the first with each outcome takes longer: later commands look at what it leaves.
 const EXECUTIONS_MIN: u64 = 150;
-
-/// How long anything may take that must happen.
-const LIMIT: Duration = Duration::from_secs(600);
 
 fn run(program: &Path, store: &Path, command: &str) {
     let mut described = Command::new(program);
@@ -66,25 +63,8 @@ fn alone(program: &Path, directory: &Path, pairs: u64, lanes: u64) -> Duration {
 /// How long so many controlled executions take, without what comes before the first.
 fn controlled(program: &Path, wanted: u64, lanes: usize, ahead: bool) -> Duration {
     let executions = wanted.max(EXECUTIONS_MIN);
-    let harness = Harness::new(env!("CARGO_BIN_EXE_lockproof-worker"));
-    let workload =
-        Workload { commands: PAIR.iter().map(|command| Workload::words(command)).collect(), ..Workload::default() };
-    let options = HuntOptions {
-        programs: vec![program.into()],
-        drivers: Vec::new(),
-        releases: Vec::new(),
-        baseline: Baseline::default(),
-        search: Search::Random,
-        faults: Vec::new(),
-        seed: 1,
-        lanes,
-        ahead,
-        executions,
-        time: LIMIT,
-        limits: Limits { steps: 10_000, time: LIMIT },
-        simplify: LIMIT,
-    };
-    let report = hunt(&harness, &workload, &options, |_| true).expect("a hunt");
+    let options = HuntOptions { search: Search::Random, lanes, ahead, executions, ..hunting(program, "") };
+    let report = hunt(&harness(), &commands_at_once(&[], &PAIR), &options, |_| true).expect("a hunt");
     assert_eq!((report.executions, report.cut), (executions, 0));
     Duration::from_secs_f64(report.lasted.as_secs_f64() * wanted as f64 / executions as f64)
 }

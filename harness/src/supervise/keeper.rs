@@ -58,13 +58,17 @@ pub(super) fn said(wakes: Wakes) -> &'static str {
 /// Serves in the role that the arguments after the first say.
 pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, String> {
     let (role, wakes, why_not) = (arguments.next(), arguments.next(), arguments.next());
-    let wakes = if wakes.as_deref() == Some(SEES_WAKES) { Wakes::Seen } else { Wakes::Unseen };
-    match role.as_deref() {
-        Some(ISOLATE) => keep(true, wakes),
-        Some(SHARE) => keep(false, wakes),
-        Some(ISOLATED) => launch(true, wakes, None),
-        Some(SHARED) => launch(false, wakes, why_not),
-        role => Err(format!("there is no role {role:?}")),
+    let wakes = match wakes.as_deref() {
+        Some(SEES_WAKES) => Wakes::Seen,
+        Some(SEES_NO_WAKES) => Wakes::Unseen,
+        other => return Err(format!("it is not said whether wakes are seen, but {other:?}")),
+    };
+    match (role.as_deref(), why_not) {
+        (Some(ISOLATE), None) => keep(true, wakes),
+        (Some(SHARE), None) => keep(false, wakes),
+        (Some(ISOLATED), None) => launch(true, wakes, None),
+        (Some(SHARED), why_not) => launch(false, wakes, why_not),
+        (role, _) => Err(format!("there is no role {role:?}")),
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Rest {
 pub(super) struct Task {
     thread: u32,
     doing: File,
+    /// Whether it wakes from time to time, and has made no call since that was seen.
+    ticks: bool,
     /// Whether it sleeps until it is woken, when it was last looked at.
     sleeps: bool,
     /// How often in a row that was so when its process came to rest, up to [`SURE`].
@@ -90,12 +92,11 @@ impl Session {
             let mut at = 0;
             (waits, sleeps) = (false, false);
             while let Some(task) = tasks.get(at) {
-                let is_known = task.asleep == SURE || process.ticking.contains(&task.thread);
-                if !is_known && !asks_us(task.thread) {
+                if !task.is_known() && !asks_us(task.thread) {
                     let seen = task.look(pid);
                     tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken);
                     match seen {
-                        Thread::Ticks => drop(process.ticking.insert(tasks[at].thread)),
+                        Thread::Ticks => tasks[at].ticks = true,
                         Thread::Runs => {
                             // It is looked at first the next time.
                             tasks.swap(0, at);
@@ -169,7 +170,7 @@ fn list(pid: u32, tasks: &mut Vec<Task>) -> bool {
         if tasks.iter().all(|task| task.thread != thread)
             && let Ok(doing) = File::open(entry.path().join("syscall"))
         {
-            tasks.push(Task { thread, doing, sleeps: false, asleep: 0 });
+            tasks.push(Task { thread, doing, ticks: false, sleeps: false, asleep: 0 });
         }
     }
     tasks.len() > before
@@ -179,6 +180,17 @@ impl Task {
     /// Whether it is this thread.
     pub(super) fn is(&self, thread: u32) -> bool {
         self.thread == thread
+    }
+
+    /// Whether it need not be looked at.
+    fn is_known(&self) -> bool {
+        self.ticks || self.asleep == SURE
+    }
+
+    /// It makes a call.
+    pub(super) fn calls(&mut self) {
+        self.ticks = false;
+        self.stirs();
     }
 
     /// It runs, or may be woken.

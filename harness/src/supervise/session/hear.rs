@@ -1,6 +1,5 @@
 //! What the kernel and the launcher say, taken in: calls, ends, programs that were started.
 
-use std::collections::HashSet;
 use std::fs;
 
 use super::super::decode::{Caller, Decoder, Meaning};
@@ -25,8 +24,7 @@ impl Session {
         };
         if let Some(process) = self.processes.get_mut(&process) {
             process.rests = None;
-            process.ticking.remove(&call.thread);
-            process.tasks.iter_mut().filter(|task| task.is(call.thread)).for_each(Task::stirs);
+            process.tasks.iter_mut().filter(|task| task.is(call.thread)).for_each(Task::calls);
         }
         // It makes a call, so the last one has run.
         if self.dropping.remove(&call.thread) {
@@ -209,7 +207,6 @@ impl Session {
             executed: false,
             forks: true,
             tasks: Vec::new(),
-            ticking: HashSet::new(),
             rests: None,
         };
         self.processes.insert(pid, process);

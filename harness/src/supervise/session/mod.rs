@@ -125,8 +125,6 @@ pub(super) struct Process {
     pub(super) forks: bool,
     /// Its threads, but for one that it is just making.
     pub(super) tasks: Vec<Task>,
-    /// Threads that wake from time to time, and have made no call.
-    pub(super) ticking: HashSet<u32>,
     /// How it was seen to wait for our answer, and it has got none since.
     pub(super) rests: Option<Rest>,
 }
