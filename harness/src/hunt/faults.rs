@@ -88,9 +88,9 @@ impl Strategy for Faulty<'_> {
         };
         if let Some((at, expected, _)) = self.fault
             && at == self.events
-            && enabled[first].what != expected
+            && *enabled[first].what != *expected
         {
-            return Err((expected.to_owned(), enabled[first].what.clone()));
+            return Err((expected.to_owned(), enabled[first].what.to_string()));
         }
         Ok(Some(first))
     }
@@ -161,7 +161,7 @@ pub fn faults(
                 }
                 if let Some(wrong) = wrong {
                     let recording = Recording::of(workload, ground.drivers(), &wrong, &execution);
-                    let step = step.what.clone();
+                    let step = step.what.to_string();
                     report.broken.push(Broken { participant, event, step, fault, wrong, recording, execution });
                 }
             }

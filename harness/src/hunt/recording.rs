@@ -37,7 +37,7 @@ pub struct Recording {
 
 impl Recording {
     pub(super) fn of(workload: &Workload, drivers: &[Build], wrong: &Wrong, execution: &Execution) -> Self {
-        let step = |step: &super::step::Step| (step.unit.participant, step.unit.process, step.what.clone());
+        let step = |step: &super::step::Step| (step.unit.participant, step.unit.process, step.what.to_string());
         Self {
             version: VERSION,
             workload: workload.clone(),

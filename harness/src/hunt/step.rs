@@ -1,6 +1,6 @@
 //! A step of an execution: who does what, and which steps the order of two matters for.
 
-use std::path::{Component, Path};
+use std::path::Path;
 use std::sync::Arc;
 
 use lockproof_model::op::Mode;
@@ -59,9 +59,9 @@ pub(super) enum Access {
 pub struct Step {
     /// Whose.
     pub unit: Unit,
-    /// What, in words that are the same in each execution.
-    pub what: String,
-    /// Shared by its copies, of which a search keeps many.
+    /// What, in words that are the same in each execution. Shared by its copies, of which a search keeps many.
+    pub what: Arc<str>,
+    /// Shared, too.
     pub(super) touches: Arc<Vec<(Resource, Access)>>,
     pub(super) lock: LockStep,
     /// What may happen in its place, but for a crash.
@@ -125,7 +125,7 @@ impl Step {
 
     /// A goroutine is told something. That concerns nobody else, until it does what it is told.
     pub(super) fn tells(unit: Unit, what: String) -> Step {
-        Step { unit, what, touches: Arc::default(), lock: LockStep::No, possible: &[], fault: None }
+        Step { unit, what: what.into(), touches: Arc::default(), lock: LockStep::No, possible: &[], fault: None }
     }
 
     /// It is of a process of the library, whose goroutines may have something to do with each other that is not seen.
@@ -138,13 +138,13 @@ impl Step {
     /// mode the locks are that are dropped.
     pub(super) fn of(unit: Unit, base: &Path, actions: &[(Action, Option<Mode>)]) -> Step {
         let possible = if let [(action, _)] = actions { fault::possible(action) } else { &[] };
-        let (what, touches, lock) = (String::new(), Arc::default(), LockStep::No);
+        let (what, touches, lock) = (Arc::default(), Arc::default(), LockStep::No);
         let mut step = Step { unit, what, touches, lock, possible, fault: None };
         let mut words = Vec::new();
         for (action, released) in actions {
             words.push(step.add(base, action, *released));
         }
-        step.what = words.join(", ");
+        step.what = words.join(", ").into();
         let touches = Arc::make_mut(&mut step.touches);
         touches.sort();
         touches.dedup();
@@ -282,23 +282,22 @@ fn world(kind: LockKind, file: String) -> String {
 
 /// A path as it is in every execution: below the execution's own directory, without what is drawn at random.
 fn steady(unit: Unit, base: &Path, path: &Path) -> String {
-    let path = path.strip_prefix(base).unwrap_or(path);
-    let part = |part: Component<'_>| match part {
-        Component::Normal(name) => {
-            let name = name.to_string_lossy();
-            let kept = name.trim_end_matches(|digit: char| digit.is_ascii_digit());
-            let is_id = name.len() >= RANDOM_ID && name.bytes().take(RANDOM_ID).all(|byte| byte.is_ascii_hexdigit());
-            if name.len() - kept.len() >= RANDOM_DIGITS {
-                // Drawn by this unit, so it is nobody else's.
-                format!("{kept}*{}.{}", unit.participant, unit.process)
-            } else if is_id {
-                format!("*{}", &name[RANDOM_ID..])
-            } else {
-                name.into_owned()
-            }
+    let mut text = String::new();
+    for part in path.strip_prefix(base).unwrap_or(path) {
+        if !text.is_empty() && text != "/" {
+            text.push('/');
         }
-        other => other.as_os_str().to_string_lossy().into_owned(),
-    };
-    let parts: Vec<String> = path.components().map(part).collect();
-    parts.join("/").replacen("//", "/", 1)
+        let name = part.to_string_lossy();
+        let kept = name.trim_end_matches(|digit: char| digit.is_ascii_digit());
+        let is_id = name.len() >= RANDOM_ID && name.bytes().take(RANDOM_ID).all(|byte| byte.is_ascii_hexdigit());
+        if name.len() - kept.len() >= RANDOM_DIGITS {
+            // Drawn by this unit, so it is nobody else's.
+            text.extend([kept, "*", &format!("{}.{}", unit.participant, unit.process)]);
+        } else if is_id {
+            text.extend(["*", &name[RANDOM_ID..]]);
+        } else {
+            text.push_str(&name);
+        }
+    }
+    text
 }

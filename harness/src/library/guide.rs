@@ -120,7 +120,7 @@ impl<'r> Guide<'r> {
                 }
                 return parted("it waits, or has ended");
             };
-            let what = enabled[at].what.as_str();
+            let what = &*enabled[at].what;
             if mark.act.is(what) {
                 self.at += 1;
                 self.keeps_time = mark.keeps_time.clone();

@@ -181,14 +181,16 @@ impl Decoder<'_> {
         self.descriptors.file(self.caller.process, self.descriptor_number(0), |link| link.is_absolute())
     }
 
+    /// The file of a path, if it is of interest.
     fn resolved(&self, directory: i32, index: usize, follow: bool) -> Option<FileRef> {
         let text = memory::string(self.call.thread, self.argument(index)).ok()?;
         let path = Path::new(&text);
-        // What is surely of no interest is not looked up.
+        // What is of no interest is not looked up.
         if path.is_absolute() && !self.interest.is_in(path) {
             return None;
         }
-        Some(memory::resolve(self.caller.process, directory, path, self.caller.elsewhere, follow))
+        let found = memory::resolve(self.caller.process, directory, path, self.caller.elsewhere, follow);
+        (path.is_absolute() || self.interest.is_in(&found.path)).then_some(found)
     }
 
     fn any_path(&self, spelling: Spelling, index: usize, follow: bool) -> Option<FileRef> {
@@ -211,11 +213,10 @@ impl Decoder<'_> {
     }
 
     fn interesting(&self, spelling: Spelling, index: usize, follow: bool) -> Option<FileRef> {
-        let found = match spelling {
+        match spelling {
             Spelling::Plain => self.resolved(libc::AT_FDCWD, index, follow),
             Spelling::At => self.resolved(self.descriptor_number(index), index + 1, follow),
-        };
-        found.filter(|file| self.interest.is_in(&file.path))
+        }
     }
 
     fn open(&self, spelling: Spelling, flags: u64) -> Option<Meaning> {

@@ -12,16 +12,20 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::filter::{self, Wakes};
 use super::wire::{Order, Report};
 use crate::sys::{process, seccomp, socket};
+
+/// By how much what is supervised may be woken late by a timer, in nanoseconds. In a Go program, `sysmon` (runtime/proc.go)
+/// wakes every 20 µs while a call has stopped, and takes its processor from the thread that made it.
+const TIMERS_LATE_NS: nix::libc::c_ulong = 1_000_000;
 
 /// How long the launcher waits for something new while orphans may have ended, in milliseconds.
 const REAP_MS: u16 = 100;
@@ -71,9 +75,6 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, 
         (role, _) => Err(format!("there is no role {role:?}")),
     }
 }
-
-/// How long it waits for those that it has killed, before it looks for more.
-const BETWEEN_KILLS: Duration = Duration::from_micros(200);
 
 /// The keeper's side. Its standard input is the socket to the supervisor, which it only watches.
 fn keep(isolate: bool, wakes: Wakes) -> Result<i32, String> {
@@ -136,6 +137,8 @@ fn launch(isolated: bool, wakes: Wakes, why_not: Option<String>) -> Result<i32, 
     process::die_with_parent_thread().map_err(text)?;
     process::outlive(&OUTLIVED).map_err(text)?;
     process::adopt_orphans().map_err(text)?;
+    // If it is refused, we are slower.
+    let _ = prctl::set_timerslack(TIMERS_LATE_NS);
     if isolated {
         process::own_proc().map_err(text)?;
     }
@@ -252,7 +255,8 @@ impl Launcher {
             if !self.reap()? {
                 break;
             }
-            std::thread::sleep(BETWEEN_KILLS);
+            // Until one of those that were killed has ended, and what it leaves is ours.
+            let _ = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
         }
         say(supervisor, &Report::Swept, &[])
     }

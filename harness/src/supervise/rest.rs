@@ -201,8 +201,7 @@ impl Task {
     fn look(&self, pid: u32) -> Thread {
         let mut text = [0; 256];
         let Ok(length) = self.doing.read_at(&mut text, 0) else { return Thread::Gone };
-        let text = String::from_utf8_lossy(&text[..length]);
-        let mut words = text.split_whitespace();
+        let mut words = str::from_utf8(&text[..length]).unwrap_or_default().split_ascii_whitespace();
         let Some(number) = words.next().and_then(|word| word.parse::<i64>().ok()) else { return Thread::Runs };
         match number {
             libc::SYS_wait4 | libc::SYS_waitid => Thread::Waits,
@@ -233,9 +232,8 @@ impl Task {
 
 /// Whether these are the arguments of a futex(2) that waits without a timeout.
 fn sleeps_until_woken<'a>(arguments: impl Iterator<Item = &'a str>) -> bool {
-    let number = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok();
-    let arguments: Vec<Option<u64>> = arguments.take(4).map(number).collect();
-    let [_, Some(operation), _, Some(timeout)] = arguments[..] else { return false };
+    let mut numbers = arguments.map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+    let (Some(Some(operation)), Some(Some(timeout))) = (numbers.nth(1), numbers.nth(1)) else { return false };
     let operation = operation & u64::from(OPERATION_BITS);
     let waits =
         [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET].iter().any(|wait| u64::from(wait.cast_unsigned()) == operation);

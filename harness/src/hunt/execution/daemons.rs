@@ -126,7 +126,7 @@ impl Running<'_> {
     /// Takes a step that tells a goroutine something, if it is one.
     pub(super) fn tell(&mut self, step: &Step) -> Result<bool, HarnessError> {
         let Unit { participant, process } = step.unit;
-        if self.line(participant).and_then(|line| line.next(process)).as_ref() != Some(&step.what) {
+        if self.line(participant).and_then(|line| line.next(process)).as_deref() != Some(&*step.what) {
             return Ok(false);
         }
         let (store, at) = (self.stage.store.clone(), self.steps.len());

@@ -29,13 +29,11 @@ impl Running<'_> {
             }
             let mut is_free = false;
             for at in 0..stopped.len() {
-                let step = match self.described.get(&unit).filter(|_| stopped.len() == 1) {
-                    Some(step) => step.clone(),
-                    None => describe(self.session, unit, &base, &stopped[at]),
+                let describe = || describe(self.session, unit, &base, &stopped[at]);
+                let step = match stopped.len() {
+                    1 => self.described.entry(unit).or_insert_with(describe).clone(),
+                    _ => describe(),
                 };
-                if stopped.len() == 1 {
-                    self.described.insert(unit, step.clone());
-                }
                 let request = stopped[at].request().filter(|_| step.lock == LockStep::Takes).cloned();
                 if request.is_none_or(|request| self.session.is_free(&request).unwrap_or(false)) {
                     enabled.push(step);

@@ -81,6 +81,6 @@ fn draws(seed: u64, execution: u64) -> StdRng {
 /// If it is not possible now: what it is, and what there is.
 fn chosen_before(chosen: &Step, enabled: &[Step]) -> Result<Option<usize>, (String, String)> {
     let found = enabled.iter().position(|step| step.unit == chosen.unit && step.what == chosen.what);
-    let possible = || enabled.iter().map(|step| step.what.clone()).collect::<Vec<_>>().join("; ");
-    found.map(Some).ok_or_else(|| (chosen.what.clone(), possible()))
+    let possible = || enabled.iter().map(|step| &*step.what).collect::<Vec<_>>().join("; ");
+    found.map(Some).ok_or_else(|| (chosen.what.to_string(), possible()))
 }

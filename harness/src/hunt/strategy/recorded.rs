@@ -29,7 +29,7 @@ impl Strategy for Recorded {
         let next = self.steps.get(self.at);
         self.at += 1;
         let Some((unit, what)) = next else { return Ok(Some(0)) };
-        let found = enabled.iter().position(|step| step.unit == *unit && step.what == *what);
+        let found = enabled.iter().position(|step| step.unit == *unit && *step.what == **what);
         let name = |unit: &Unit, what: &str| format!("{}.{}: {what}", unit.participant, unit.process);
         let possible = || enabled.iter().map(|step| name(&step.unit, &step.what)).collect::<Vec<_>>().join("; ");
         found.map(Some).ok_or_else(|| (name(unit, what), possible()))
