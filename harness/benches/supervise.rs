@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use lockproof_harness::Harness;
-use lockproof_harness::sys::seccomp::{self, Answer, Instruction};
-use lockproof_harness::sys::{self, socket};
 use lockproof_harness::supervise::session::{Happening, Session};
 use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes};
+use lockproof_harness::sys::seccomp::{self, Answer, Instruction};
+use lockproof_harness::sys::{self, socket};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
