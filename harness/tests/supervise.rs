@@ -166,6 +166,27 @@ fn every_lock_and_unlock_is_seen_whatever_drops_it() {
 }
 
 #[test]
+fn a_descriptor_is_of_the_file_that_was_opened_whatever_has_its_name_now() {
+    let directory = directory();
+    let mut session = session(&directory, Isolation::Shared);
+    let words = "exclusive a status b 1 write b status b 1 rename b a measure a status a 1";
+    let (_, events) = traced(&mut session, &directory, &program(&directory, words));
+    let locked = events.iter().find_map(|event| match &event.action {
+        Action::Lock(wanted) => Some(wanted.file.id.unwrap()),
+        _ => None,
+    });
+    let asked: Vec<_> = (events.iter())
+        .filter_map(|event| match &event.action {
+            Action::Status { file } => Some(file.id),
+            _ => None,
+        })
+        .collect();
+    let [None, written, measured, named] = asked[..] else { panic!("{asked:?}") };
+    assert_eq!((measured, named), (locked, written));
+    assert_ne!(measured, named);
+}
+
+#[test]
 fn one_who_waits_is_parked_and_granted_when_the_lock_is_free() {
     let directory = directory();
     let mut session = session(&directory, Isolation::Shared);

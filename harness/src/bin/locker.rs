@@ -2,7 +2,7 @@
 //!
 //! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `status
-//! FILE TIMES`: asks for its status so often. `write FILE`, `directory DIRECTORY`: makes it. `rename
+//! FILE TIMES`: asks for its status so often; `measure FILE`: for that of one that is open, by its descriptor. `write FILE`, `directory DIRECTORY`: makes it. `rename
 //! FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`:
 //! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE
 //! TIMES`: again and again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and
@@ -39,6 +39,7 @@ fn main() {
                     let _ = std::fs::metadata(&name);
                 }
             }
+            "measure" => drop(open[&argument()].metadata()),
             "write" => drop(file(&argument())),
             "directory" => std::fs::create_dir_all(argument()).expect("a directory"),
             "rename" => {

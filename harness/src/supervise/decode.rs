@@ -173,24 +173,29 @@ impl Decoder<'_> {
 
     /// The file of the first argument, a descriptor, if it is of interest.
     fn descriptor(&self) -> Option<FileRef> {
-        self.descriptors.file(self.caller.process, self.descriptor_number(0), |link| self.interest.is_in(link))
+        self.file_of(self.descriptor_number(0), |link| self.interest.is_in(link))
     }
 
     /// The same, whatever its path is: locks are looked at wherever they are.
     fn locked_file(&self) -> Option<FileRef> {
-        self.descriptors.file(self.caller.process, self.descriptor_number(0), |link| link.is_absolute())
+        self.file_of(self.descriptor_number(0), |link| link.is_absolute())
     }
 
-    /// The file of a path, if it is of interest.
+    /// The file of a path, or of the directory's descriptor where the path is empty, if it is of interest.
     fn resolved(&self, directory: i32, index: usize, follow: bool) -> Option<FileRef> {
-        let text = memory::string(self.call.thread, self.argument(index)).ok()?;
-        let path = Path::new(&text);
-        // What is of no interest is not looked up.
-        if path.is_absolute() && !self.interest.is_in(path) {
-            return None;
+        let path = PathBuf::from(memory::string(self.call.thread, self.argument(index)).ok()?);
+        if path.as_os_str().is_empty() && directory != libc::AT_FDCWD {
+            // The path under which it was opened may be another file's by now.
+            return self.file_of(directory, |link| self.interest.is_in(link));
         }
-        let found = memory::resolve(self.caller.process, directory, path, self.caller.elsewhere, follow);
-        (path.is_absolute() || self.interest.is_in(&found.path)).then_some(found)
+        let Caller { process, elsewhere } = self.caller;
+        let path = memory::absolute(process, directory, &path);
+        // What is of no interest is not looked up.
+        self.interest.is_in(&path).then(|| memory::resolve(process, path, elsewhere, follow))
+    }
+
+    fn file_of(&self, descriptor: i32, wanted: impl Fn(&PathBuf) -> bool) -> Option<FileRef> {
+        self.descriptors.file(self.caller.process, descriptor, wanted)
     }
 
     fn any_path(&self, spelling: Spelling, index: usize, follow: bool) -> Option<FileRef> {
@@ -198,11 +203,12 @@ impl Decoder<'_> {
             Spelling::Plain => (libc::AT_FDCWD, index),
             Spelling::At => (self.descriptor_number(index), index + 1),
         };
-        let text = memory::string(self.call.thread, self.argument(path)).ok()?;
-        Some(memory::resolve(self.caller.process, directory, Path::new(&text), self.caller.elsewhere, follow))
+        let text = PathBuf::from(memory::string(self.call.thread, self.argument(path)).ok()?);
+        let Caller { process, elsewhere } = self.caller;
+        Some(memory::resolve(process, memory::absolute(process, directory, &text), elsewhere, follow))
     }
 
-    /// The file of a path, or of the descriptor where the path is empty, if it is of interest.
+    /// The file of a path, if it is of interest.
     fn path(&self, spelling: Spelling, index: usize) -> Option<FileRef> {
         self.interesting(spelling, index, true)
     }

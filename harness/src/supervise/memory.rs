@@ -112,21 +112,24 @@ fn id(metadata: &fs::Metadata) -> FileId {
     FileId { device: metadata.dev(), inode: metadata.ino() }
 }
 
-/// The file that a path of a process stands for. `follow` a symbolic link at its end, or not.
-pub(crate) fn resolve(process: u32, directory: i32, path: &Path, elsewhere: bool, follow: bool) -> FileRef {
-    let path = if path.is_absolute() {
-        path.to_path_buf()
-    } else {
-        let base = match directory {
-            libc::AT_FDCWD => fs::read_link(format!("/proc/{process}/cwd")),
-            descriptor => link_of(process, descriptor),
-        };
-        match base {
-            Ok(base) if path.as_os_str().is_empty() => base,
-            Ok(base) => base.join(path),
-            Err(_) => path.to_path_buf(),
-        }
+/// A path of a process, from the root.
+pub(crate) fn absolute(process: u32, directory: i32, path: &Path) -> PathBuf {
+    if path.is_absolute() {
+        return path.to_path_buf();
+    }
+    let base = match directory {
+        libc::AT_FDCWD => fs::read_link(format!("/proc/{process}/cwd")),
+        descriptor => link_of(process, descriptor),
     };
+    match base {
+        Ok(base) if path.as_os_str().is_empty() => base,
+        Ok(base) => base.join(path),
+        Err(_) => path.to_path_buf(),
+    }
+}
+
+/// The file that such a path stands for. `follow` a symbolic link at its end, or not.
+pub(crate) fn resolve(process: u32, path: PathBuf, elsewhere: bool, follow: bool) -> FileRef {
     // A process that has changed its root sees other files at our paths.
     let seen = if elsewhere {
         Path::new(&format!("/proc/{process}/root")).join(path.strip_prefix("/").unwrap_or(&path))

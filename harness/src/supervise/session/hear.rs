@@ -183,7 +183,9 @@ impl Session {
         if let Some(process) = self.threads.get(&thread) {
             return Some(*process);
         }
-        let process = field(thread, "Tgid:")?;
+        // As a rule it is a new thread of one that is known.
+        let is_of = |pid: &u32| fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(false);
+        let process = self.processes.keys().copied().find(is_of).or_else(|| field(thread, "Tgid:"))?;
         self.threads.insert(thread, process);
         self.know(process)
     }
