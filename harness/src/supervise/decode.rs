@@ -189,7 +189,7 @@ impl Decoder<'_> {
             return self.file_of(directory, |link| self.interest.is_in(link));
         }
         let Caller { process, elsewhere } = self.caller;
-        let path = memory::absolute(process, directory, &path);
+        let path = memory::absolute(process, directory, path);
         // What is of no interest is not looked up.
         self.interest.is_in(&path).then(|| memory::resolve(process, path, elsewhere, follow))
     }
@@ -205,7 +205,7 @@ impl Decoder<'_> {
         };
         let text = PathBuf::from(memory::string(self.call.thread, self.argument(path)).ok()?);
         let Caller { process, elsewhere } = self.caller;
-        Some(memory::resolve(process, memory::absolute(process, directory, &text), elsewhere, follow))
+        Some(memory::resolve(process, memory::absolute(process, directory, text), elsewhere, follow))
     }
 
     /// The file of a path, if it is of interest.

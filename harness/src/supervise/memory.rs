@@ -26,10 +26,16 @@ fn raw(pid: u32) -> Pid {
 /// Up to `length` bytes at an address.
 pub(crate) fn bytes(thread: u32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; length];
-    let remote = RemoteIoVec { base: usize::try_from(address).unwrap_or(usize::MAX), len: length };
-    let read = process_vm_readv(raw(thread), &mut [IoSliceMut::new(&mut buffer)], &[remote])?;
+    let read = read(thread, address, &mut buffer)?.len();
     buffer.truncate(read);
     Ok(buffer)
+}
+
+/// Fills a buffer, as far as there is something.
+fn read(thread: u32, address: u64, buffer: &mut [u8]) -> io::Result<&[u8]> {
+    let remote = RemoteIoVec { base: usize::try_from(address).unwrap_or(usize::MAX), len: buffer.len() };
+    let read = process_vm_readv(raw(thread), &mut [IoSliceMut::new(buffer)], &[remote])?;
+    Ok(&buffer[..read])
 }
 
 /// A number of `N` bytes at an address.
@@ -41,18 +47,18 @@ fn word<const N: usize>(thread: u32, address: u64) -> io::Result<[u8; N]> {
 /// A string that ends with a zero byte.
 pub(crate) fn string(thread: u32, address: u64) -> io::Result<OsString> {
     let (mut text, mut at) = (Vec::new(), address);
+    // Most paths end on the page where they begin, and are short.
+    let mut buffer = [0; 256];
     while text.len() < PATH_BYTES_MAX {
-        // Most paths end on the page where they begin, and are short.
-        let on_page = PAGE_BYTES - at % PAGE_BYTES;
-        let length =
-            usize::try_from(on_page).unwrap_or(usize::MAX).min(if at == address { 256 } else { PATH_BYTES_MAX });
-        let read = bytes(thread, at, length)?;
+        let on_page = usize::try_from(PAGE_BYTES - at % PAGE_BYTES).unwrap_or(usize::MAX);
+        let length = on_page.min(buffer.len());
+        let read = read(thread, at, &mut buffer[..length])?;
         if let Some(end) = read.iter().position(|byte| *byte == 0) {
             text.extend_from_slice(&read[..end]);
             return Ok(OsString::from_vec(text));
         }
         at += read.len() as u64;
-        text.extend(read);
+        text.extend_from_slice(read);
     }
     Err(io::ErrorKind::InvalidInput.into())
 }
@@ -113,9 +119,9 @@ fn id(metadata: &fs::Metadata) -> FileId {
 }
 
 /// A path of a process, from the root.
-pub(crate) fn absolute(process: u32, directory: i32, path: &Path) -> PathBuf {
+pub(crate) fn absolute(process: u32, directory: i32, path: PathBuf) -> PathBuf {
     if path.is_absolute() {
-        return path.to_path_buf();
+        return path;
     }
     let base = match directory {
         libc::AT_FDCWD => fs::read_link(format!("/proc/{process}/cwd")),
@@ -124,18 +130,16 @@ pub(crate) fn absolute(process: u32, directory: i32, path: &Path) -> PathBuf {
     match base {
         Ok(base) if path.as_os_str().is_empty() => base,
         Ok(base) => base.join(path),
-        Err(_) => path.to_path_buf(),
+        Err(_) => path,
     }
 }
 
 /// The file that such a path stands for. `follow` a symbolic link at its end, or not.
 pub(crate) fn resolve(process: u32, path: PathBuf, elsewhere: bool, follow: bool) -> FileRef {
     // A process that has changed its root sees other files at our paths.
-    let seen = if elsewhere {
-        Path::new(&format!("/proc/{process}/root")).join(path.strip_prefix("/").unwrap_or(&path))
-    } else {
-        path.clone()
-    };
-    let found = if follow { fs::metadata(&seen) } else { fs::symlink_metadata(&seen) };
+    let seen =
+        elsewhere.then(|| Path::new(&format!("/proc/{process}/root")).join(path.strip_prefix("/").unwrap_or(&path)));
+    let seen = seen.as_ref().unwrap_or(&path);
+    let found = if follow { fs::metadata(seen) } else { fs::symlink_metadata(seen) };
     FileRef { id: found.ok().map(|found| id(&found)), path }
 }
