@@ -21,7 +21,7 @@ use super::strategy::Strategy;
 use super::workload::Workload;
 use crate::error::HarnessError;
 use crate::supervise::Program;
-use crate::supervise::event::{Action, Event};
+use crate::supervise::event::Event;
 use crate::supervise::rest::Rest;
 use crate::supervise::session::{Happening, Session, Stopped};
 use crate::sys::process;
@@ -369,9 +369,7 @@ impl Running<'_> {
     fn hear(&mut self, limit: Duration) -> Result<bool, HarnessError> {
         match self.session.next(limit)? {
             Happening::Call(stopped) => {
-                if stopped.actions().iter().all(|action| matches!(action, Action::Execute { .. } | Action::Exit { .. }))
-                {
-                    // Nobody else is concerned.
+                if stopped.concerns_nobody_else() {
                     let participant = self.unit(stopped.process, stopped.thread).participant;
                     self.acts(participant);
                     let events = self.session.go(stopped)?;

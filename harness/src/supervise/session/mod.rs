@@ -14,7 +14,7 @@ mod drops;
 mod hear;
 mod obstacles;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitStatus;
@@ -58,6 +58,12 @@ impl Stopped {
             Meaning::Lock(request, _) => Some(request),
             _ => None,
         }
+    }
+
+    /// Whether its process executes a program or ends, and drops no lock: nobody else is concerned.
+    #[must_use]
+    pub fn concerns_nobody_else(&self) -> bool {
+        self.drops.is_empty() && matches!(self.meaning, Meaning::Execute(_) | Meaning::Exit(_))
     }
 
     /// What it is about to do: nothing, one thing, or for each lock that it drops, a release.
@@ -142,13 +148,13 @@ pub struct Session {
     descriptors: Descriptors,
     pub(super) processes: BTreeMap<u32, Process>,
     /// To which process each thread belongs.
-    pub(super) threads: HashMap<u32, u32>,
+    pub(super) threads: BTreeMap<u32, u32>,
     /// The calls that wait for an answer of ours, each with its thread.
-    pub(super) asking: HashMap<u64, u32>,
+    pub(super) asking: BTreeMap<u64, u32>,
     /// Threads that were let go on with a call that drops a lock: it has run when they are heard of again.
-    dropping: HashSet<u32>,
+    dropping: BTreeSet<u32>,
     /// Threads that were let go on with a call that renames or removes a file, and have not been heard of since.
-    renaming: HashSet<u32>,
+    renaming: BTreeSet<u32>,
     pub(super) locks: LockTable,
     /// The files that have been locked, and a descriptor of ours to ask the kernel with.
     locked: HashSet<FileId>,
@@ -200,10 +206,10 @@ impl Session {
             interest,
             descriptors: Descriptors::default(),
             processes: BTreeMap::new(),
-            threads: HashMap::new(),
-            asking: HashMap::new(),
-            dropping: HashSet::new(),
-            renaming: HashSet::new(),
+            threads: BTreeMap::new(),
+            asking: BTreeMap::new(),
+            dropping: BTreeSet::new(),
+            renaming: BTreeSet::new(),
             locks: LockTable::default(),
             locked: HashSet::new(),
             probes: HashMap::new(),
