@@ -2,13 +2,12 @@
 //!
 //! `shared FILE`, `exclusive FILE`: asks for the lock, waiting; prints `granted` or `deadlock`. `try FILE`: the exclusive
 //! lock, now or not at all; prints `granted` or `busy`. `close FILE`: closes it. `probe FILE`: opens and closes it. `status
-//! FILE TIMES`: asks for its status so often; `measure FILE`: for that of one that is open, by its descriptor. `write FILE`, `directory DIRECTORY`: makes it. `rename
-//! FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`:
-//! starts another that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE
-//! TIMES`: again and again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and
-//! asks for that of the second itself. As a store it is given
-//! a directory with `--graph`, to work in, and is asked for its `layers` and the like, of which it has none, and to create
-//! and delete one, which it says that it has.
+//! FILE TIMES`: asks for its status so often; `measure FILE`: for that of one that is open, by its descriptor. `write FILE`,
+//! `directory DIRECTORY`: makes it. `rename FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`: starts another
+//! that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE TIMES`: again and
+//! again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and asks for that of
+//! the second itself. As a store it is given a directory with `--graph`, to work in, and is asked for its `layers` and the
+//! like, of which it has none, and to create and delete one, which it says that it has.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

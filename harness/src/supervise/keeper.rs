@@ -252,11 +252,11 @@ impl Launcher {
             for pid in children() {
                 let _ = kill(pid, Signal::SIGKILL);
             }
+            // Until one of those that were killed has ended: what it leaves is ours, and is killed next. There may be none.
+            let _ = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
             if !self.reap()? {
                 break;
             }
-            // Until one of those that were killed has ended, and what it leaves is ours.
-            let _ = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
         }
         say(supervisor, &Report::Swept, &[])
     }
