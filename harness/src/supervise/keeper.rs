@@ -14,7 +14,6 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
@@ -22,10 +21,6 @@ use nix::unistd::Pid;
 use super::filter::{self, Wakes};
 use super::wire::{Order, Report};
 use crate::sys::{process, seccomp, socket};
-
-/// By how much what is supervised may be woken late by a timer, in nanoseconds. In a Go program, `sysmon` (runtime/proc.go)
-/// wakes every 20 µs while a call has stopped, and takes its processor from the thread that made it.
-const TIMERS_LATE_NS: nix::libc::c_ulong = 1_000_000;
 
 /// How long the launcher waits for something new while orphans may have ended, in milliseconds.
 const REAP_MS: u16 = 100;
@@ -137,8 +132,6 @@ fn launch(isolated: bool, wakes: Wakes, why_not: Option<String>) -> Result<i32, 
     process::die_with_parent_thread().map_err(text)?;
     process::outlive(&OUTLIVED).map_err(text)?;
     process::adopt_orphans().map_err(text)?;
-    // If it is refused, we are slower.
-    let _ = prctl::set_timerslack(TIMERS_LATE_NS);
     if isolated {
         process::own_proc().map_err(text)?;
     }
