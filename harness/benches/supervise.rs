@@ -19,7 +19,7 @@ use criterion::Criterion;
 use lockproof_harness::Harness;
 use lockproof_harness::supervise::session::{Happening, Session};
 use lockproof_harness::supervise::{Interest, Isolation, Program, Wakes};
-use lockproof_harness::sys::seccomp::{self, Answer, Instruction};
+use lockproof_harness::sys::seccomp::{self, Answer};
 use lockproof_harness::sys::{self, socket};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
@@ -66,14 +66,11 @@ const TRAPPED: &str = "--trapped";
 
 /// Has its calls of `statx` trapped, sends their listener, and makes so many, about a file.
 fn trapped(file: &str, calls: u64) {
-    let instruction = |code: u32, jt, jf, k| Instruction { code: u16::try_from(code).expect("16 bits"), jt, jf, k };
-    let load_number = instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0);
     let statx = u32::try_from(libc::SYS_statx).expect("a small number");
-    let is_statx = instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, statx);
-    let answer = |action| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action);
-    let [ask, allow] = [libc::SECCOMP_RET_USER_NOTIF, libc::SECCOMP_RET_ALLOW].map(answer);
+    let [ask, allow] = [libc::SECCOMP_RET_USER_NOTIF, libc::SECCOMP_RET_ALLOW].map(seccomp::ret);
+    let program = [seccomp::load(0), seccomp::jump_if(statx, 0, 1), ask, allow];
     seccomp::no_new_privileges().expect("fewer rights");
-    let listener = seccomp::install(&[load_number, is_statx, ask, allow]).expect("a filter");
+    let listener = seccomp::install(&program).expect("a filter");
     socket::send(sys::process::standard()[0], b"-", &[listener.as_raw_fd()]).expect("a socket");
     drop(listener);
     for _ in 0..calls {

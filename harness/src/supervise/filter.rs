@@ -6,7 +6,7 @@
 
 use nix::libc;
 
-use crate::sys::seccomp::Instruction;
+use crate::sys::seccomp::{Instruction, and, jump_if, load, ret};
 
 /// What a call is about, however it is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,24 +194,24 @@ pub(crate) fn program(wakes: Wakes) -> Option<Vec<Instruction>> {
     const ARCH: u32 = 4;
     const SECOND_ARGUMENT: u32 = 24;
     let architecture = ARCHITECTURE?;
-    let mut program = vec![load(ARCH), jump_if(architecture, 1, 0), answer(libc::SECCOMP_RET_ALLOW), load(NUMBER)];
+    let mut program = vec![load(ARCH), jump_if(architecture, 1, 0), ret(libc::SECCOMP_RET_ALLOW), load(NUMBER)];
     for (number, trap) in TABLE.iter().chain(OLD) {
         let number = u32::try_from(*number).ok()?;
         if *trap == Trap::Fcntl {
             program.extend(seen_if(number, &[load(SECOND_ARGUMENT)], &LOCK_REQUESTS)?);
         } else {
-            program.extend([jump_if(number, 0, 1), answer(libc::SECCOMP_RET_USER_NOTIF)]);
+            program.extend([jump_if(number, 0, 1), ret(libc::SECCOMP_RET_USER_NOTIF)]);
         }
     }
     if wakes == Wakes::Seen {
         for number in WAKES {
             let number = u32::try_from(number).ok()?;
-            program.extend([jump_if(number, 0, 1), answer(libc::SECCOMP_RET_USER_NOTIF)]);
+            program.extend([jump_if(number, 0, 1), ret(libc::SECCOMP_RET_USER_NOTIF)]);
         }
         let operation = [load(SECOND_ARGUMENT), and(OPERATION_BITS)];
         program.extend(seen_if(u32::try_from(libc::SYS_futex).ok()?, &operation, &WAKE_OPERATIONS)?);
     }
-    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    program.push(ret(libc::SECCOMP_RET_ALLOW));
     Some(program)
 }
 
@@ -223,33 +223,8 @@ fn seen_if(number: u32, loads: &[Instruction], values: &[libc::c_int]) -> Option
     for (index, value) in (0u8..).zip(values) {
         program.push(jump_if(u32::try_from(*value).ok()?, compared - index, 0));
     }
-    program.extend([answer(libc::SECCOMP_RET_ALLOW), answer(libc::SECCOMP_RET_USER_NOTIF)]);
+    program.extend([ret(libc::SECCOMP_RET_ALLOW), ret(libc::SECCOMP_RET_USER_NOTIF)]);
     Some(program)
-}
-
-/// Loads a word of `struct seccomp_data`.
-fn load(offset: u32) -> Instruction {
-    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
-}
-
-/// Keeps these bits of the loaded word.
-fn and(bits: u32) -> Instruction {
-    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, bits)
-}
-
-/// Skips so many instructions if the loaded word is `value`, and so many otherwise.
-fn jump_if(value: u32, then: u8, otherwise: u8) -> Instruction {
-    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, then, otherwise, value)
-}
-
-fn answer(action: u32) -> Instruction {
-    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action)
-}
-
-fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> Instruction {
-    // The codes are bits of 16.
-    #[allow(clippy::cast_possible_truncation)]
-    Instruction { code: code as u16, jt, jf, k }
 }
 
 #[cfg(test)]

@@ -15,6 +15,36 @@ const NOTIFICATION_BYTES: usize = 256;
 /// An instruction of a filter.
 pub use libc::sock_filter as Instruction;
 
+/// Loads a word of `struct seccomp_data`.
+#[must_use]
+pub fn load(offset: u32) -> Instruction {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset)
+}
+
+/// Keeps these bits of the loaded word.
+#[must_use]
+pub fn and(bits: u32) -> Instruction {
+    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, bits)
+}
+
+/// Skips so many instructions if the loaded word is `value`, and so many otherwise.
+#[must_use]
+pub fn jump_if(value: u32, then: u8, otherwise: u8) -> Instruction {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, then, otherwise, value)
+}
+
+/// Ends the filter with an action (`SECCOMP_RET_*`).
+#[must_use]
+pub fn ret(action: u32) -> Instruction {
+    instruction(libc::BPF_RET | libc::BPF_K, 0, 0, action)
+}
+
+fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> Instruction {
+    // The codes are bits of 16.
+    #[allow(clippy::cast_possible_truncation)]
+    Instruction { code: code as u16, jt, jf, k }
+}
+
 /// A system call that has not happened yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification {

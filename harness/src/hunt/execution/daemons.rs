@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::super::daemon::line::{Line, Made};
 use super::super::daemon::script::Script;
 use super::super::step::{Step, Unit};
-use super::{LOOK, Running, SILENCE};
+use super::{LOOK, NO_SIGNALS, Running, SILENCE};
 use crate::error::HarnessError;
 use crate::supervise::Program;
 
@@ -16,7 +16,7 @@ use crate::supervise::Program;
 ///
 /// There is always a processor to spare for a goroutine that can go on, so that it runs at once and not when `sysmon` finds
 /// one for it; nothing interrupts a goroutine, and no garbage is collected: these come when they like.
-const ENVIRONMENT: [(&str, &str); 3] = [("GOMAXPROCS", "16"), ("GOGC", "off"), ("GODEBUG", "asyncpreemptoff=1")];
+const ENVIRONMENT: [(&str, &str); 3] = [("GOMAXPROCS", "16"), ("GOGC", "off"), NO_SIGNALS];
 
 impl Running<'_> {
     /// Has a process of the library started.

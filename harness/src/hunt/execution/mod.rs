@@ -52,7 +52,7 @@ const NEXT_CALL: Duration = Duration::from_millis(2);
 /// What is set in the environment of a command. Go's runtime interrupts no goroutine by a signal then: where one is pending,
 /// getdents(2) returns fewer names than there are (`filldir64` in the kernel's fs/readdir.c), and a directory is listed by
 /// more calls than the last time.
-const ENVIRONMENT: [(&str, &str); 1] = [("GODEBUG", "asyncpreemptoff=1")];
+const NO_SIGNALS: (&str, &str) = ("GODEBUG", "asyncpreemptoff=1");
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl Running<'_> {
             }
             let command = self.stage.command(participant, words);
             let directory = self.stage.output.clone();
-            let environment = ENVIRONMENT.map(|(name, value)| (name.into(), value.into())).into();
+            let environment = [NO_SIGNALS].map(|(name, value)| (name.into(), value.into())).into();
             let program = Program { command, directory: directory.clone(), environment };
             let (out, err) = (
                 create(directory.join(format!("{participant}.out")))?,
