@@ -127,6 +127,62 @@ fn a_thread_that_was_woken_is_waited_for() {
     }
 }
 
+/// Where wakes are seen, a thread wakes others in its turn, and sleeps for a time when it may.
+#[test]
+fn whose_turn_it_is_not_waits() {
+    const NOBODY: u32 = 1;
+    let directory = directory();
+    let mut session = session(&directory, Isolation::Shared);
+    let nothing = File::options().read(true).write(true).open("/dev/null").unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let words = format!("wake {} {} {} 5", at("woken"), at("waker"), at("alone"));
+    session.run(0, &program(&directory, &words), [nothing.as_fd(); 3]).unwrap();
+    let (mut process, mut waited) = (0, 0);
+    loop {
+        match session.next(Duration::from_millis(1)).unwrap() {
+            Happening::Started { event, .. } => {
+                process = event.process;
+                session.give_turn(process, NOBODY);
+            }
+            Happening::Call(call) => drop(session.go(call).unwrap()),
+            Happening::Status { status, .. } => {
+                assert!(status.success());
+                break;
+            }
+            Happening::Nothing if session.rest(process) == Rest::Asks => {
+                waited += u64::from(session.let_one_wake().unwrap());
+            }
+            _ => {}
+        }
+    }
+    session.forget();
+    assert_eq!(waited, session.woken());
+    assert!(waited >= 5, "{waited}");
+
+    let sleep = Program { command: vec!["sleep".into(), "0.001".into()], ..program(&directory, "") };
+    session.run(1, &sleep, [nothing.as_fd(); 3]).unwrap();
+    let mut dozes = 0;
+    loop {
+        match session.next(Duration::from_millis(1)).unwrap() {
+            Happening::Started { event, .. } => process = event.process,
+            Happening::Call(call) => drop(session.go(call).unwrap()),
+            Happening::Status { status, .. } => {
+                assert!(status.success());
+                break;
+            }
+            Happening::Nothing => {
+                dozes += u32::from(session.rest(process) == Rest::Dozes);
+                if dozes == 20 {
+                    session.let_sleep(Some(process)).unwrap();
+                }
+            }
+            Happening::Ended(_) => {}
+            Happening::NotStarted { problem, .. } => panic!("{problem}"),
+        }
+    }
+    assert!(dozes >= 20, "{dozes}");
+}
+
 #[test]
 fn every_lock_and_unlock_is_seen_whatever_drops_it() {
     let directory = directory();

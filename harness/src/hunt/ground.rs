@@ -16,7 +16,7 @@ use super::oracle::store::{Store, not_whole};
 use super::outcome::{Observer, Outcome, orders};
 use super::recording::Recording;
 use super::step::Step;
-use super::strategy::{RETRIES, Recorded, Strategy};
+use super::strategy::{Recorded, Strategy};
 use super::workload::{Killed, Workload};
 use super::{PARTICIPANTS_MAX, Wrong};
 use crate::Harness;
@@ -33,6 +33,9 @@ const DATA: (&str, &[u8]) = ("data", b"data of lockproof\n");
 
 /// Another one: a layer's diff, a tar archive with an empty file.
 const DIFF: &str = "diff.tar";
+
+/// How often a recording with goroutines is run once more, until it goes as it was recorded.
+const AGAIN_MAX: u32 = 50;
 
 /// A run with more calls that wake threads (release 1.24.8 makes thousands, 1.43.0 some ten, and rarely a hundred) is slower
 /// where they are seen.
@@ -136,7 +139,7 @@ impl Ground {
     /// A fresh copy of the store, and the supervisor that suits what is run on it.
     fn renew(&mut self) -> Result<(), HarnessError> {
         let store = &self.stage.store;
-        if self.session.woken() > WOKEN_MAX {
+        if self.session.woken() > WOKEN_MAX && self.stage.drivers.is_empty() {
             self.session = supervisor(&self.harness, Wakes::Unseen, store)?;
         }
         if store.exists() {
@@ -264,7 +267,7 @@ impl Ground {
         loop {
             let execution = self.repeat(recording, limits)?;
             let parts = expected.calls.is_some() && matches!(execution.end, End::Diverged { .. });
-            if !parts || retries == RETRIES {
+            if !parts || retries == AGAIN_MAX {
                 return Ok((execution, retries));
             }
             retries += 1;

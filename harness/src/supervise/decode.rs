@@ -14,6 +14,7 @@ use super::event::{Action, Content, FileId, FileRef, LockKind, OpenMode, Range, 
 use super::filter::{Place, Spelling, Trap};
 use super::locks::{Owner, Request};
 use super::memory;
+use super::session::SLEEP_MIN;
 use crate::sys::seccomp::Notification;
 
 /// A document that is longer is not looked into, in bytes.
@@ -63,6 +64,8 @@ pub(crate) enum Meaning {
     Fork,
     /// A thread may be woken, of another process, too.
     Wake { elsewhere: bool },
+    /// A thread sleeps for a time, of at least [`SLEEP_MIN`].
+    Sleep,
     /// The process ends.
     Exit(i32),
 }
@@ -153,6 +156,12 @@ impl Decoder<'_> {
             Trap::Wake => {
                 let is_private = libc::FUTEX_PRIVATE_FLAG.cast_unsigned() & self.word(1) != 0;
                 Some(Meaning::Wake { elsewhere: self.call.number != libc::SYS_futex || !is_private })
+            }
+            Trap::Sleep => {
+                let is_plain = self.call.number == libc::SYS_nanosleep;
+                let is_until = !is_plain && self.word(1).cast_signed() & libc::TIMER_ABSTIME != 0;
+                let time = memory::duration(self.call.thread, self.argument(if is_plain { 0 } else { 2 })).ok()??;
+                (is_until || time >= SLEEP_MIN).then_some(Meaning::Sleep)
             }
             Trap::Exit => Some(Meaning::Exit(self.word(0).cast_signed())),
         }

@@ -47,10 +47,16 @@ pub(crate) enum Trap {
     Exit,
     /// Threads that sleep in futex(2) may be woken.
     Wake,
+    /// `nanosleep`, `clock_nanosleep`.
+    Sleep,
 }
 
-/// Whether calls that wake other threads are seen. They mean nothing, but where they are, a thread that sleeps need not be
-/// looked at before one is made.
+/// Whether calls that wake other threads are seen, and those by which a thread sleeps for a time. They mean nothing, but where
+/// they are, a thread that sleeps need not be looked at before one is made, and the user of a session says which threads
+/// go on ([`Session::give_turn`], [`Session::let_sleep`]).
+///
+/// [`Session::give_turn`]: super::session::Session::give_turn
+/// [`Session::let_sleep`]: super::session::Session::let_sleep
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
     /// They are: for programs that make few.
@@ -131,9 +137,12 @@ const TABLE: &[(libc::c_long, Trap)] = &[
 /// `futex_wake` and `futex_requeue` (Linux 6.7), which have one number on every architecture.
 const WAKES: [libc::c_long; 2] = [454, 456];
 
+/// By which a thread sleeps for a time, and nobody wakes it.
+const SLEEPS: [libc::c_long; 2] = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
+
 /// What futex(2) does that may wake a thread: `FUTEX_WAKE`, `_REQUEUE`, `_CMP_REQUEUE`, `_WAKE_OP`, `_UNLOCK_PI` and
 /// `_WAKE_BITSET` of linux/futex.h.
-const WAKE_OPERATIONS: [libc::c_int; 6] = [
+pub(super) const WAKE_OPERATIONS: [libc::c_int; 6] = [
     libc::FUTEX_WAKE,
     libc::FUTEX_REQUEUE,
     libc::FUTEX_CMP_REQUEUE,
@@ -184,6 +193,9 @@ pub(crate) fn trap_of(number: i64) -> Option<Trap> {
     if number == libc::SYS_futex || WAKES.contains(&number) {
         return Some(Trap::Wake);
     }
+    if SLEEPS.contains(&number) {
+        return Some(Trap::Sleep);
+    }
     TABLE.iter().chain(OLD).find(|(call, _)| *call == number).map(|(_, trap)| *trap)
 }
 
@@ -204,7 +216,7 @@ pub(crate) fn program(wakes: Wakes) -> Option<Vec<Instruction>> {
         }
     }
     if wakes == Wakes::Seen {
-        for number in WAKES {
+        for number in WAKES.into_iter().chain(SLEEPS) {
             let number = u32::try_from(number).ok()?;
             program.extend([jump_if(number, 0, 1), ret(libc::SECCOMP_RET_USER_NOTIF)]);
         }
@@ -262,7 +274,8 @@ mod tests {
             let lock = libc::F_SETLKW as u32;
             let seen = |wakes| run(wakes, number, lock, ours) == libc::SECCOMP_RET_USER_NOTIF;
             let trap = trap_of(number);
-            assert_eq!(seen(Wakes::Unseen), trap.is_some_and(|trap| trap != Trap::Wake), "call {number}");
+            let is_always = |trap| !matches!(trap, Trap::Wake | Trap::Sleep);
+            assert_eq!(seen(Wakes::Unseen), trap.is_some_and(is_always), "call {number}");
             assert_eq!(seen(Wakes::Seen), trap.is_some(), "call {number}");
             assert_eq!(run(Wakes::Seen, number, lock, 0x4000_0003), libc::SECCOMP_RET_ALLOW);
         }

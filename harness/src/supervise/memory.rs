@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -87,6 +88,13 @@ pub(crate) fn lock(thread: u32, address: u64) -> io::Result<RawLock> {
 /// The first word of a structure, as flags.
 pub(crate) fn flags(thread: u32, address: u64) -> io::Result<u64> {
     Ok(u64::from_ne_bytes(word(thread, address)?))
+}
+
+/// A `struct timespec`; `None` of one that is no duration.
+pub(crate) fn duration(thread: u32, address: u64) -> io::Result<Option<Duration>> {
+    let [seconds, nanoseconds] = [word(thread, address)?, word(thread, address + 8)?].map(i64::from_ne_bytes);
+    let whole = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+    Ok(whole.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds)))
 }
 
 /// The bytes of a list of `struct iovec`, up to `limit`, and how many there are in all.

@@ -6,7 +6,7 @@
 //!
 //! A thread that was seen in nanosleep(2), and has made no call that we saw, is not looked at again before it makes one: in
 //! a Go program it is `sysmon` (runtime/proc.go), which wakes every 20 µs while another thread is in a call, and on a busy
-//! machine is nearly always about to run. Whatever a timer wakes may come at any moment, wherever it was last seen.
+//! machine is nearly always about to run. (Where that call is seen, it does not come back; [`super::session`].) Whatever a timer wakes may come at any moment, wherever it was last seen.
 //!
 //! Where calls that wake threads are seen ([`Wakes`]), a thread that sleeps in futex(2) without a timeout is not looked at again
 //! before such a call, or the end of a thread or a process, either. It was seen so twice, each time with the whole
@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt as _;
 
 use nix::libc;
 
-use super::filter::{OPERATION_BITS, Wakes};
+use super::filter::{OPERATION_BITS, WAKE_OPERATIONS, Wakes};
 use super::memory;
 use super::session::Session;
 
@@ -86,7 +86,8 @@ impl Session {
         if tasks.is_empty() && !list(pid, tasks) {
             return Rest::Runs;
         }
-        let asks = asking.values().any(|thread| self.threads.get(thread) == Some(&pid));
+        let is_sleeper = |id: &u64| self.sleepers.iter().any(|(sleeper, _)| sleeper == id);
+        let asks = asking.iter().any(|(id, thread)| self.threads.get(thread) == Some(&pid) && !is_sleeper(id));
         let (mut waits, mut sleeps);
         loop {
             let mut at = 0;
@@ -116,9 +117,10 @@ impl Session {
                 }
                 at += 1;
             }
-            // Nobody that we know of runs, so a new one is there by now.
+            // Nobody that we know of runs, so a new one is there by now, and whoever was woken runs, though it may have been
+            // looked at before.
             process.forks = process.forks && list(pid, tasks);
-            if !process.forks {
+            if !process.forks && !std::mem::take(&mut process.wakes) {
                 break;
             }
         }
@@ -215,9 +217,8 @@ impl Task {
                 }
             }
             libc::SYS_nanosleep | libc::SYS_clock_nanosleep => Thread::Ticks,
-            libc::SYS_futex if sleeps_until_woken(words) => Thread::SleepsUntilWoken,
-            libc::SYS_futex
-            | libc::SYS_epoll_pwait
+            libc::SYS_futex => futex(words),
+            libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
             | libc::SYS_ppoll
             | libc::SYS_pselect6
@@ -230,14 +231,19 @@ impl Task {
     }
 }
 
-/// Whether these are the arguments of a futex(2) that waits without a timeout.
-fn sleeps_until_woken<'a>(arguments: impl Iterator<Item = &'a str>) -> bool {
+/// How a thread is that is in a futex(2) with these arguments. One that wakes others never sleeps, but for our answer.
+fn futex<'a>(arguments: impl Iterator<Item = &'a str>) -> Thread {
     let mut numbers = arguments.map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
-    let (Some(Some(operation)), Some(Some(timeout))) = (numbers.nth(1), numbers.nth(1)) else { return false };
+    let (Some(Some(operation)), Some(Some(timeout))) = (numbers.nth(1), numbers.nth(1)) else { return Thread::Runs };
     let operation = operation & u64::from(OPERATION_BITS);
-    let waits =
-        [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET].iter().any(|wait| u64::from(wait.cast_unsigned()) == operation);
-    waits && timeout == 0
+    let is_one_of = |operations: &[i32]| operations.iter().any(|one| u64::from(one.cast_unsigned()) == operation);
+    if is_one_of(&WAKE_OPERATIONS) {
+        Thread::Runs
+    } else if timeout == 0 && is_one_of(&[libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET]) {
+        Thread::SleepsUntilWoken
+    } else {
+        Thread::Dozes
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -51,6 +51,7 @@ pub fn trace(
             }
             Happening::Nothing => {}
         }
+        session.let_sleep(None)?;
         if waits {
             session.interrupt()?;
             order.retain(|thread| session.parked().any(|(parked, _)| parked == *thread));

@@ -91,6 +91,11 @@ impl Line {
         self.threads.get(&thread).copied().unwrap_or(0)
     }
 
+    /// The thread that a goroutine stays on.
+    pub(in crate::hunt) fn thread_of(&self, goroutine: usize) -> Option<u32> {
+        self.threads.iter().find(|(_, known)| **known == goroutine).map(|(thread, _)| *thread)
+    }
+
     /// Has each goroutine stay on a thread of its own, and what is called first, too. It answers with the thread's number.
     pub(in crate::hunt) fn ask_for_threads(&mut self) {
         for goroutine in 0..self.lanes.len() {

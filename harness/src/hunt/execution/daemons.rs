@@ -16,7 +16,10 @@ use crate::supervise::Program;
 ///
 /// There is always a processor to spare for a goroutine that can go on, so that it runs at once and not when `sysmon` finds
 /// one for it; nothing interrupts a goroutine, and no garbage is collected: these come when they like.
-const ENVIRONMENT: [(&str, &str); 3] = [("GOMAXPROCS", "16"), ("GOGC", "off"), NO_SIGNALS];
+///
+/// The race detector does not wait for others to end when all is done: they rest.
+const ENVIRONMENT: [(&str, &str); 4] =
+    [("GOMAXPROCS", "16"), ("GOGC", "off"), NO_SIGNALS, ("GORACE", "atexit_sleep_ms=0")];
 
 impl Running<'_> {
     /// Has a process of the library started.
@@ -101,6 +104,14 @@ impl Running<'_> {
         let is_goroutine = self.line(unit.participant).is_some_and(|line| unit.process <= line.goroutines());
         let process = if is_goroutine { Unit { process: 0, ..unit } } else { unit };
         self.units.iter().find(|(_, known)| **known == process).map(|(pid, _)| *pid)
+    }
+
+    /// It is a goroutine's turn, if it is one.
+    pub(super) fn give_turn(&mut self, unit: Unit) {
+        let thread = self.line(unit.participant).and_then(|line| line.thread_of(unit.process));
+        if let (Some(pid), Some(thread)) = (self.process_of(unit), thread) {
+            self.session.give_turn(pid, thread);
+        }
     }
 
     /// What goroutines may be told.

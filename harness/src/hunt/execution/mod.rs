@@ -266,8 +266,9 @@ impl Running<'_> {
         for (at, script) in workload.daemons.iter().enumerate() {
             self.start_daemon(workload.commands.len() + at, script)?;
         }
+        let until = Instant::now() + SILENCE;
         while self.started < self.said.len() {
-            if !self.hear(SILENCE)? {
+            if !self.hear(SILENCE)? && Instant::now() > until {
                 let at = format!("{} of {} commands were started", self.started, self.said.len());
                 return Err(HarnessError::Deadline { limit: SILENCE, at });
             }
@@ -284,9 +285,15 @@ impl Running<'_> {
             }
             self.listen();
             let mut enabled = self.enabled()?;
-            if enabled.is_empty() && !self.lines.is_empty() && !self.session.is_over() {
-                // Before we say that a goroutine waits for ever: the library's runtime may still find it something to do.
-                self.hear(PAUSE)?;
+            if enabled.is_empty() && !self.session.is_over() {
+                // Before we say that somebody waits for ever: Go's runtime may still find a goroutine something to do.
+                let until = Instant::now() + PAUSE;
+                while Instant::now() < until {
+                    self.session.let_sleep(None)?;
+                    if self.hear(NAP)? {
+                        break;
+                    }
+                }
                 if !self.settle(last)? {
                     return Ok(End::Limit(format!("it did not come to rest within {SILENCE:?}")));
                 }
@@ -320,10 +327,20 @@ impl Running<'_> {
     }
 
     /// Waits until each process waits for us, or for somebody else; `false` if one does not in time. As a rule only the one
-    /// that took the last step runs.
+    /// that took the last step runs. Whom it wakes inside its process comes after it.
     fn settle(&mut self, last: Option<Unit>) -> Result<bool, HarnessError> {
-        let mut quiet_since = Instant::now();
         let mut told = if last.is_some() { self.hear(NEXT_CALL)? } else { false };
+        while self.come_to_rest(told)? {
+            if !self.session.let_one_wake()? {
+                return Ok(true);
+            }
+            told = false;
+        }
+        Ok(false)
+    }
+
+    fn come_to_rest(&mut self, mut told: bool) -> Result<bool, HarnessError> {
+        let mut quiet_since = Instant::now();
         loop {
             let calls = self.session.calls();
             if told {
@@ -334,6 +351,9 @@ impl Running<'_> {
             let (mut is_sure, mut lingers) = (self.session.has_told_all(), false);
             for pid in pids {
                 let rest = self.session.rest(pid);
+                if matches!(rest, Rest::Sleeps | Rest::Dozes) {
+                    self.session.let_sleep(Some(pid))?;
+                }
                 is_sure &= rest == Rest::Asks;
                 lingers |= rest == Rest::Lingers;
                 match rest {

@@ -90,6 +90,7 @@ impl Running<'_> {
     pub(super) fn take(&mut self, step: Step) -> Result<(), HarnessError> {
         let unit = step.unit;
         self.acts(unit.participant);
+        self.give_turn(unit);
         let refusals = std::mem::take(&mut self.refusals);
         if step.fault == Some(Fault::Crash) {
             self.crash(unit)?;

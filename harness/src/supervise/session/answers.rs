@@ -48,7 +48,7 @@ impl Session {
             }
             Meaning::Exit(status) => events.push(self.event(process, thread, Action::Exit { status }, Fate::Goes)),
             Meaning::Close(..) | Meaning::Unlock(..) => {}
-            Meaning::Nothing | Meaning::ChangeRoot | Meaning::Fork | Meaning::Wake { .. } => {}
+            Meaning::Nothing | Meaning::ChangeRoot | Meaning::Fork | Meaning::Wake { .. } | Meaning::Sleep => {}
         }
         for (file, held, by) in drops {
             if let Some(id) = file.id {
@@ -83,7 +83,8 @@ impl Session {
             | Meaning::Nothing
             | Meaning::ChangeRoot
             | Meaning::Fork
-            | Meaning::Wake { .. } => {}
+            | Meaning::Wake { .. }
+            | Meaning::Sleep => {}
         }
         for (file, held, by) in drops {
             let action = Action::Release { file, kind: held.kind, range: held.range, by };

@@ -7,6 +7,7 @@ use super::super::event::{Action, Fate, ReleasedBy};
 use super::super::filter::{self, Trap};
 use super::super::launch::Told;
 use super::super::rest::Task;
+use super::turns::Waker;
 use super::{Happening, Process, Session, Stopped};
 use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
@@ -82,8 +83,14 @@ impl Session {
             }
             Meaning::Wake { elsewhere } => {
                 self.woken[0] += 1;
-                self.may_wake((!*elsewhere).then_some(process));
-                return self.answer(call.id, Answer::Continue).map(drop);
+                let only = (!*elsewhere).then_some(process);
+                return self.wakes(Waker { id: call.id, thread: call.thread, only }, process);
+            }
+            Meaning::Sleep => {
+                // It comes to nothing by itself, so it is no sign that anything goes on.
+                self.calls -= 1;
+                self.sleepers.push((call.id, call.thread));
+                return Ok(());
             }
             Meaning::ChangeRoot => {
                 if let Some(process) = self.processes.get_mut(&process) {
@@ -115,9 +122,11 @@ impl Session {
     }
 
     /// Threads of a process, or of any, that sleep until they are woken may be woken.
-    fn may_wake(&mut self, only: Option<u32>) {
-        let meant = self.processes.iter_mut().filter(|(pid, _)| only.is_none_or(|only| only == **pid));
-        meant.flat_map(|(_, process)| &mut process.tasks).for_each(Task::stirs);
+    pub(super) fn may_wake(&mut self, only: Option<u32>) {
+        for (_, process) in self.processes.iter_mut().filter(|(pid, _)| only.is_none_or(|only| only == **pid)) {
+            process.wakes = true;
+            process.tasks.iter_mut().for_each(Task::stirs);
+        }
     }
 
     pub(super) fn take_end(&mut self, pid: u32) {
@@ -130,6 +139,8 @@ impl Session {
         self.asking.retain(|_, thread| threads.contains_key(thread));
         self.parked.retain(|_, parked| parked.request.owner.process() != pid);
         self.held_back.retain(|(call, _)| self.threads.contains_key(&call.thread));
+        self.wakers.retain(|waker| self.threads.contains_key(&waker.thread));
+        self.sleepers.retain(|(_, thread)| self.threads.contains_key(thread));
         self.locks.end(pid);
         // The launcher's child that became no program is told of by the launcher.
         if gone.is_some_and(|process| !process.unclaimed) {
@@ -208,8 +219,10 @@ impl Session {
             unclaimed,
             executed: false,
             forks: true,
+            wakes: false,
             tasks: Vec::new(),
             rests: None,
+            turn: None,
         };
         self.processes.insert(pid, process);
         self.threads.insert(pid, pid);

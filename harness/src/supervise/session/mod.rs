@@ -8,11 +8,13 @@
 //! | `answers` | what becomes of a call that has stopped |
 //! | `drops` | which locks a call drops |
 //! | `obstacles` | who is in the way of a request |
+//! | `turns` | which threads of a process wait for others of it |
 
 mod answers;
 mod drops;
 mod hear;
 mod obstacles;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -32,6 +34,8 @@ use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
 use crate::sys::watch::Watch;
 use crate::sys::{process, seccomp};
+pub(super) use turns::SLEEP_MIN;
+use turns::Waker;
 
 /// Under which number the listener of the filter is watched, and the launcher's socket. A process is under its own.
 const LISTENER: u64 = u64::MAX;
@@ -112,7 +116,8 @@ pub enum Happening {
         /// How.
         status: ExitStatus,
     },
-    /// Nothing has happened in time.
+    /// Nothing has happened in time, or a thread waits that would wake another or sleep ([`Session::let_one_wake`],
+    /// [`Session::let_sleep`]).
     Nothing,
 }
 
@@ -129,10 +134,14 @@ pub(super) struct Process {
     executed: bool,
     /// Whether it was let go on to make a new thread, and has not been seen to rest since.
     pub(super) forks: bool,
+    /// Whether a thread was let go on to wake others, and it has not been seen to rest since.
+    pub(super) wakes: bool,
     /// Its threads, but for one that it is just making.
     pub(super) tasks: Vec<Task>,
     /// How it was seen to wait for our answer, and it has got none since.
     pub(super) rests: Option<Rest>,
+    /// The thread whose turn it is, where one has it: others wake nobody yet.
+    turn: Option<u32>,
 }
 
 /// Programs under supervision.
@@ -163,6 +172,10 @@ pub struct Session {
     parked: BTreeMap<u32, Parked>,
     /// Calls of processes that the launcher has not spoken of yet.
     held_back: Vec<(Notification, Trap)>,
+    /// Calls that wake threads, by threads whose turn it is not.
+    wakers: VecDeque<Waker>,
+    /// The calls of threads that sleep for a time, each with the thread.
+    pub(super) sleepers: Vec<(u64, u32)>,
     /// How many programs the launcher was told to start, and has not spoken of yet.
     ordered: u32,
     told: VecDeque<Happening>,
@@ -215,6 +228,8 @@ impl Session {
             probes: HashMap::new(),
             parked: BTreeMap::new(),
             held_back: Vec::new(),
+            wakers: VecDeque::new(),
+            sleepers: Vec::new(),
             ordered: 0,
             told: VecDeque::new(),
             calls: 0,
@@ -257,8 +272,10 @@ impl Session {
                 }
                 return Ok(told);
             }
+            let waiting = self.waiting();
             self.listen(until.saturating_duration_since(Instant::now()))?;
-            if self.told.is_empty() && Instant::now() >= until {
+            // A thread that has to wait may be the last one that ran.
+            if self.told.is_empty() && (self.waiting() > waiting || Instant::now() >= until) {
                 return Ok(Happening::Nothing);
             }
         }
