@@ -38,7 +38,7 @@ const DIFF: &str = "diff.tar";
 const AGAIN_MAX: u32 = 50;
 
 /// A run with more calls that wake threads (release 1.24.8 makes thousands, 1.43.0 some ten, and rarely a hundred) is slower
-/// where they are seen.
+/// where they are seen. With goroutines they are seen however many there are: whose turn it is depends on them.
 const WOKEN_MAX: u64 = 1000;
 
 /// A store to begin with, and the directory in which each execution has its copy.
@@ -272,6 +272,20 @@ impl Ground {
             }
             retries += 1;
         }
+    }
+
+    /// An execution by a strategy, if it shows something wrong with this property.
+    pub(super) fn shows(
+        &mut self,
+        property: &str,
+        workload: &Workload,
+        expected: &Expected,
+        strategy: &mut dyn Strategy,
+        limits: Limits,
+    ) -> Result<Option<(Execution, Wrong)>, HarnessError> {
+        let tried = self.execute(workload, strategy, limits)?;
+        let wrong = self.judge(&tried, expected)?.0;
+        Ok(wrong.filter(|wrong| wrong.property == property).map(|wrong| (tried, wrong)))
     }
 
     /// What is wrong with an execution, and what came of it, if it came to its end.

@@ -36,11 +36,8 @@ pub(super) fn simplest(
             let mut left = turns(&best.steps);
             left.drain(from..(from + size).min(left.len()));
             let mut strategy = Shorter { turns: left, at: 0, taken: 0, strike: Strike::first_of(&best.steps) };
-            let tried = ground.execute(workload, &mut strategy, limits)?;
-            match ground.judge(&tried, expected)?.0 {
-                Some(same)
-                    if same.property == wrong.property && turns(&tried.steps).len() < turns(&best.steps).len() =>
-                {
+            match ground.shows(wrong.property, workload, expected, &mut strategy, limits)? {
+                Some((tried, same)) if turns(&tried.steps).len() < turns(&best.steps).len() => {
                     (best, wrong) = (tried, same);
                 }
                 _ => from += size,
@@ -49,7 +46,7 @@ pub(super) fn simplest(
         size /= 2;
     }
     if !workload.daemons.is_empty() {
-        (best, wrong) = usual(ground, workload, limits, expected, wrong, best)?;
+        (best, wrong) = usual(ground, workload, limits, expected, (best, wrong))?;
     }
     let recording = Recording::of(workload, ground.drivers(), &wrong, &best);
     Ok(Violation { wrong, execution: best, recording })
@@ -66,19 +63,17 @@ fn usual(
     workload: &Workload,
     limits: Limits,
     expected: &Expected,
-    wrong: Wrong,
-    execution: Execution,
+    (mut best, mut wrong): (Execution, Wrong),
 ) -> Result<(Execution, Wrong), HarnessError> {
-    let (mut best, mut wrong) = (execution, wrong);
     for _ in 0..LOOKS {
         let recording = Recording::of(workload, ground.drivers(), &wrong, &best);
         let mut goes_so = || ground.repeat(&recording, limits).map(|tried| !matches!(tried.end, End::Diverged { .. }));
         if goes_so()? && goes_so()? {
             break;
         }
-        let tried = ground.execute(workload, &mut Shorter::of(&best.steps), limits)?;
-        if let Some(same) = ground.judge(&tried, expected)?.0.filter(|same| same.property == wrong.property) {
-            (best, wrong) = (tried, same);
+        let mut strategy = Shorter::of(&best.steps);
+        if let Some(another) = ground.shows(wrong.property, workload, expected, &mut strategy, limits)? {
+            (best, wrong) = another;
         }
     }
     Ok((best, wrong))

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lockproof_model::op::Mode;
 use nix::libc;
@@ -14,8 +15,10 @@ use super::event::{Action, Content, FileId, FileRef, LockKind, OpenMode, Range, 
 use super::filter::{Place, Spelling, Trap};
 use super::locks::{Owner, Request};
 use super::memory;
-use super::session::SLEEP_MIN;
 use crate::sys::seccomp::Notification;
+
+/// What Go's `sysmon` sleeps at least. Less is how a thread makes room for another (`runqgrab`, runtime/proc.go).
+const SLEEP_MIN: Duration = Duration::from_micros(20);
 
 /// A document that is longer is not looked into, in bytes.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 20;

@@ -247,9 +247,8 @@ fn try_without(
     }
     let expected = ground.expected(&fewer)?;
     let mut strategy = Shorter::of(&steps);
-    let tried = ground.execute(&fewer, &mut strategy, options.limits)?;
-    let shown = ground.judge(&tried, &expected)?.0;
-    Ok(shown.filter(|same| same.property == wrong.property).map(|same| (fewer, tried, same)))
+    let shown = ground.shows(wrong.property, &fewer, &expected, &mut strategy, options.limits)?;
+    Ok(shown.map(|(tried, same)| (fewer, tried, same)))
 }
 
 /// Whether nothing is shown without one of its goroutines or commands.

@@ -108,8 +108,9 @@ impl Running<'_> {
 
     /// It is a goroutine's turn, if it is one.
     pub(super) fn give_turn(&mut self, unit: Unit) {
-        let thread = self.line(unit.participant).and_then(|line| line.thread_of(unit.process));
-        if let (Some(pid), Some(thread)) = (self.process_of(unit), thread) {
+        if let Some(thread) = self.line(unit.participant).and_then(|line| line.thread_of(unit.process))
+            && let Some(pid) = self.process_of(unit)
+        {
             self.session.give_turn(pid, thread);
         }
     }

@@ -34,7 +34,6 @@ use crate::error::HarnessError;
 use crate::sys::seccomp::{Answer, Notification};
 use crate::sys::watch::Watch;
 use crate::sys::{process, seccomp};
-pub(super) use turns::SLEEP_MIN;
 use turns::Waker;
 
 /// Under which number the listener of the filter is watched, and the launcher's socket. A process is under its own.
@@ -370,7 +369,8 @@ impl Session {
         self.processes.keys().copied()
     }
 
-    /// How many calls there have been, those included that nobody is told of. A thread whose call has not been taken in
+    /// How many calls there have been, those included that nobody is told of, but for those of threads that would sleep for a
+    /// time. A thread whose call has not been taken in
     /// looks as if it slept in it ([`super::rest`]), until this has grown.
     #[must_use]
     pub fn calls(&self) -> u64 {

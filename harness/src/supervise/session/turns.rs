@@ -11,14 +11,9 @@
 //! call that waits for our answer seems to run for long. So such a thread does not go on before its process has nothing else
 //! to do. It costs less, too: it was a third of all that a supervised command did.
 
-use std::time::Duration;
-
 use super::Session;
 use crate::error::HarnessError;
 use crate::sys::seccomp::Answer;
-
-/// What `sysmon` sleeps at least. Less is how a thread makes room for another (`runqgrab`, Go's runtime/proc.go).
-pub(in crate::supervise) const SLEEP_MIN: Duration = Duration::from_micros(20);
 
 /// A call that may wake threads.
 #[derive(Debug)]
