@@ -6,7 +6,8 @@
 //!
 //! A thread that was seen in nanosleep(2), and has made no call that we saw, is not looked at again before it makes one: in
 //! a Go program it is `sysmon` (runtime/proc.go), which wakes every 20 µs while another thread is in a call, and on a busy
-//! machine is nearly always about to run. (Where that call is seen, it does not come back; [`super::session`].) Whatever a timer wakes may come at any moment, wherever it was last seen.
+//! machine is nearly always about to run. (Where that call is seen, it does not come back; [`super::session`].) Whatever a timer
+//! wakes may come at any moment, wherever it was last seen.
 //!
 //! Where calls that wake threads are seen ([`Wakes`]), a thread that sleeps in futex(2) without a timeout is not looked at again
 //! before such a call, or the end of a thread or a process, either. It was seen so twice, each time with the whole
