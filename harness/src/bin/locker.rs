@@ -6,11 +6,13 @@
 //! `directory DIRECTORY`: makes it. `rename FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`: starts another
 //! that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE TIMES`: again and
 //! again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and asks for that of
-//! the second itself. As a store it is given a directory with `--graph`, to work in, and is asked for its `layers` and the
+//! the second itself; `poll FILE FILE FILE TIMES`: the same, by a pipe that the second thread polls. As a store it is given a directory with `--graph`, to work in, and is asked for its `layers` and the
 //! like, of which it has none, and to create and delete one, which it says that it has.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::channel;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use lockproof_harness::sys::{Request, set_lock};
 use lockproof_model::op::{LockResult, Mode};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -70,9 +73,9 @@ fn main() {
                     child.wait().expect("a child of ours");
                 }
             }
-            "wake" => {
+            way @ ("wake" | "poll") => {
                 let [woken, waker, alone] = [argument(), argument(), argument()];
-                wake(&woken, &waker, &alone, argument().parse().expect("a number of times"));
+                wake(way == "poll", &woken, &waker, &alone, argument().parse().expect("a number of times"));
             }
             "sleep" => loop {
                 thread::park();
@@ -84,23 +87,34 @@ fn main() {
     std::process::exit(0);
 }
 
-fn wake(woken: &str, waker: &str, alone: &str, times: u32) {
+fn wake(by_pipe: bool, woken: &str, waker: &str, alone: &str, times: u32) {
     let status = |name: &str| drop(std::fs::metadata(name));
     let ((order, orders), (done, ends)) = (channel(), channel());
+    let (from, mut into) = std::io::pipe().expect("a pipe");
     thread::scope(|scope| {
         scope.spawn(move || {
-            for () in orders {
+            let waits = || match by_pipe {
+                true => poll(&mut [PollFd::new(from.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).is_ok(),
+                false => orders.recv().is_ok(),
+            };
+            for _ in 0..times {
+                assert!(waits());
+                if by_pipe {
+                    (&from).read_exact(&mut [0]).expect("what was written");
+                }
                 status(woken);
                 done.send(()).expect("somebody who waits for it");
             }
         });
         for _ in 0..times {
             (0..3).for_each(|_| status(alone));
-            order.send(()).expect("a thread that waits for it");
+            match by_pipe {
+                true => into.write_all(&[0]).expect("a pipe with room"),
+                false => order.send(()).expect("a thread that waits for it"),
+            }
             status(waker);
             ends.recv().expect("an end");
         }
-        drop(order);
     });
 }
 

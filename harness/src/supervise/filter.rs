@@ -45,7 +45,7 @@ pub(crate) enum Trap {
     Execute(Spelling),
     Fork,
     Exit,
-    /// Threads that sleep in futex(2) may be woken.
+    /// Threads may be woken that sleep in futex(2) or wait for a descriptor.
     Wake,
     /// `nanosleep`, `clock_nanosleep`.
     Sleep,
@@ -134,8 +134,26 @@ const TABLE: &[(libc::c_long, Trap)] = &[
     (libc::SYS_exit_group, Trap::Exit),
 ];
 
-/// `futex_wake` and `futex_requeue` (Linux 6.7), which have one number on every architecture.
-const WAKES: [libc::c_long; 2] = [454, 456];
+/// By which another thread is woken: `futex_wake` and `futex_requeue` (Linux 6.7), which have one number on every
+/// architecture; what is sent; signals.
+const WAKES: [libc::c_long; 16] = [
+    454,
+    456,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmmsg,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_tee,
+    libc::SYS_vmsplice,
+    libc::SYS_connect,
+    libc::SYS_shutdown,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_pidfd_send_signal,
+];
 
 /// By which a thread sleeps for a time, and nobody wakes it.
 const SLEEPS: [libc::c_long; 2] = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
@@ -204,6 +222,7 @@ pub(crate) fn trap_of(number: i64) -> Option<Trap> {
 pub(crate) fn program(wakes: Wakes) -> Option<Vec<Instruction>> {
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
+    const FIRST_ARGUMENT: u32 = 16;
     const SECOND_ARGUMENT: u32 = 24;
     let architecture = ARCHITECTURE?;
     let mut program = vec![load(ARCH), jump_if(architecture, 1, 0), ret(libc::SECCOMP_RET_ALLOW), load(NUMBER)];
@@ -217,8 +236,15 @@ pub(crate) fn program(wakes: Wakes) -> Option<Vec<Instruction>> {
     }
     if wakes == Wakes::Seen {
         for number in WAKES.into_iter().chain(SLEEPS) {
+            let is_launchers = number == libc::SYS_sendmsg;
             let number = u32::try_from(number).ok()?;
-            program.extend([jump_if(number, 0, 1), ret(libc::SECCOMP_RET_USER_NOTIF)]);
+            if is_launchers {
+                // By it the launcher hands over the listener, on its standard input: nobody hears of the call before.
+                program.extend([jump_if(number, 0, 4), load(FIRST_ARGUMENT), jump_if(0, 0, 1)]);
+                program.extend([ret(libc::SECCOMP_RET_ALLOW), ret(libc::SECCOMP_RET_USER_NOTIF)]);
+            } else {
+                program.extend([jump_if(number, 0, 1), ret(libc::SECCOMP_RET_USER_NOTIF)]);
+            }
         }
         let operation = [load(SECOND_ARGUMENT), and(OPERATION_BITS)];
         program.extend(seen_if(u32::try_from(libc::SYS_futex).ok()?, &operation, &WAKE_OPERATIONS)?);
@@ -244,7 +270,7 @@ mod tests {
     use super::*;
 
     /// What the filter says to a call: classic BPF, as far as the filter uses it.
-    fn run(wakes: Wakes, number: i64, second_argument: u32, architecture: u32) -> u32 {
+    fn run(wakes: Wakes, number: i64, arguments: [u32; 2], architecture: u32) -> u32 {
         let program = program(wakes).unwrap();
         let (mut at, mut word) = (0, 0);
         loop {
@@ -255,7 +281,8 @@ mod tests {
                     word = match step.k {
                         0 => u32::try_from(number).unwrap(),
                         4 => architecture,
-                        24 => second_argument,
+                        16 => arguments[0],
+                        24 => arguments[1],
                         other => panic!("a load of {other}"),
                     }
                 }
@@ -271,7 +298,7 @@ mod tests {
     fn every_call_of_the_table_is_seen_and_no_other() {
         let ours = ARCHITECTURE.unwrap();
         for number in 0..600 {
-            let lock = libc::F_SETLKW as u32;
+            let lock = [1, libc::F_SETLKW as u32];
             let seen = |wakes| run(wakes, number, lock, ours) == libc::SECCOMP_RET_USER_NOTIF;
             let trap = trap_of(number);
             let is_always = |trap| !matches!(trap, Trap::Wake | Trap::Sleep);
@@ -286,8 +313,8 @@ mod tests {
         for operation in 0..16 {
             let wakes = WAKE_OPERATIONS.contains(&operation);
             for bits in [0, libc::FUTEX_PRIVATE_FLAG, libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME] {
-                let argument = (operation | bits) as u32;
-                let seen = |seen| run(seen, libc::SYS_futex, argument, ARCHITECTURE.unwrap());
+                let arguments = [0, (operation | bits) as u32];
+                let seen = |seen| run(seen, libc::SYS_futex, arguments, ARCHITECTURE.unwrap());
                 assert_eq!(seen(Wakes::Seen) == libc::SECCOMP_RET_USER_NOTIF, wakes, "operation {operation}");
                 assert_eq!(seen(Wakes::Unseen), libc::SECCOMP_RET_ALLOW, "operation {operation}");
             }
@@ -298,9 +325,16 @@ mod tests {
     fn fcntl_is_seen_where_it_locks() {
         for request in 0..1200 {
             let locks = LOCK_REQUESTS.contains(&request);
-            let seen = run(Wakes::Unseen, libc::SYS_fcntl, request as u32, ARCHITECTURE.unwrap());
+            let seen = run(Wakes::Unseen, libc::SYS_fcntl, [0, request as u32], ARCHITECTURE.unwrap());
             assert_eq!(seen == libc::SECCOMP_RET_USER_NOTIF, locks, "request {request}");
         }
+    }
+
+    #[test]
+    fn sendmsg_is_seen_but_for_that_of_the_launcher() {
+        let seen = |socket| run(Wakes::Seen, libc::SYS_sendmsg, [socket, 0], ARCHITECTURE.unwrap());
+        assert_eq!(seen(0), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(seen(1), libc::SECCOMP_RET_USER_NOTIF);
     }
 
     #[test]

@@ -13,6 +13,11 @@
 //! before such a call, or the end of a thread or a process, either. It was seen so twice, each time with the whole
 //! process at rest: at the first, a call that was let go on before may just have woken it after we looked.
 //!
+//! So it is with a thread that waits for descriptors (epoll(7), poll(2)), while another of its process waits for our answer: it
+//! is woken by what writes to a pipe or the like, reads from it or closes it, and by sending, each of which is seen. What
+//! is not seen is epoll_ctl(2): it wakes the waiter where what is added is ready already, as Go's runtime does with each file
+//! that it opens; no goroutine waits for that one then (`internal/poll`, fd_poll_runtime.go).
+//!
 //! [`Wakes`]: super::Wakes
 
 use std::fs::{self, File};
@@ -52,6 +57,8 @@ pub(super) struct Task {
     ticks: bool,
     /// Whether it sleeps until it is woken, when it was last looked at.
     sleeps: bool,
+    /// Whether what it waits for then are descriptors, perhaps for a time.
+    polls: bool,
     /// How often in a row that was so when its process came to rest, up to [`SURE`].
     asleep: u8,
 }
@@ -69,6 +76,8 @@ enum Thread {
     Dozes,
     /// The same, and no timer will.
     SleepsUntilWoken,
+    /// Waits for descriptors, perhaps for a time.
+    Polls,
     /// Sleeps for a time of its own choice, with no condition (nanosleep(2)).
     Ticks,
     Gone,
@@ -94,9 +103,10 @@ impl Session {
             let mut at = 0;
             (waits, sleeps) = (false, false);
             while let Some(task) = tasks.get(at) {
-                if !task.is_known() && !asks_us(task.thread) {
+                if !task.is_known(asks) && !asks_us(task.thread) {
                     let seen = task.look(pid);
-                    tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken);
+                    tasks[at].polls = matches!(seen, Thread::Polls);
+                    tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken | Thread::Polls);
                     match seen {
                         Thread::Ticks => tasks[at].ticks = true,
                         Thread::Runs => {
@@ -106,7 +116,7 @@ impl Session {
                         }
                         Thread::Waits => waits = true,
                         Thread::Sleeps => sleeps = true,
-                        Thread::Dozes | Thread::SleepsUntilWoken => {}
+                        Thread::Dozes | Thread::SleepsUntilWoken | Thread::Polls => {}
                         Thread::Gone => {
                             tasks.swap_remove(at);
                             // Whoever waits for its end is woken by the kernel (set_tid_address(2)).
@@ -173,7 +183,7 @@ fn list(pid: u32, tasks: &mut Vec<Task>) -> bool {
         if tasks.iter().all(|task| task.thread != thread)
             && let Ok(doing) = File::open(entry.path().join("syscall"))
         {
-            tasks.push(Task { thread, doing, ticks: false, sleeps: false, asleep: 0 });
+            tasks.push(Task { thread, doing, ticks: false, sleeps: false, polls: false, asleep: 0 });
         }
     }
     tasks.len() > before
@@ -185,9 +195,9 @@ impl Task {
         self.thread == thread
     }
 
-    /// Whether it need not be looked at.
-    fn is_known(&self) -> bool {
-        self.ticks || self.asleep == SURE
+    /// Whether it need not be looked at, where another thread of its process `asks` us, or none does.
+    fn is_known(&self, asks: bool) -> bool {
+        self.ticks || (self.asleep == SURE && (asks || !self.polls))
     }
 
     /// It makes a call.
@@ -199,6 +209,13 @@ impl Task {
     /// It runs, or may be woken.
     pub(super) fn stirs(&mut self) {
         (self.sleeps, self.asleep) = (false, 0);
+    }
+
+    /// What it waits for may be there, if that is a descriptor.
+    pub(super) fn may_be_ready(&mut self) {
+        if self.polls {
+            self.stirs();
+        }
     }
 
     fn look(&self, pid: u32) -> Thread {
@@ -219,14 +236,9 @@ impl Task {
             }
             libc::SYS_nanosleep | libc::SYS_clock_nanosleep => Thread::Ticks,
             libc::SYS_futex => futex(words),
-            libc::SYS_epoll_pwait
-            | libc::SYS_epoll_pwait2
-            | libc::SYS_ppoll
-            | libc::SYS_pselect6
-            | libc::SYS_rt_sigtimedwait
-            | libc::SYS_rt_sigsuspend
-            | libc::SYS_restart_syscall => Thread::Dozes,
-            _ if is_old_sleep(number) => Thread::Dozes,
+            libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 | libc::SYS_ppoll | libc::SYS_pselect6 => Thread::Polls,
+            libc::SYS_rt_sigtimedwait | libc::SYS_rt_sigsuspend | libc::SYS_restart_syscall => Thread::Dozes,
+            _ if is_old_poll(number) => Thread::Polls,
             _ => Thread::Runs,
         }
     }
@@ -248,11 +260,11 @@ fn futex<'a>(arguments: impl Iterator<Item = &'a str>) -> Thread {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn is_old_sleep(number: i64) -> bool {
+fn is_old_poll(number: i64) -> bool {
     [libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_select, libc::SYS_pause].contains(&number)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn is_old_sleep(_: i64) -> bool {
+fn is_old_poll(_: i64) -> bool {
     false
 }

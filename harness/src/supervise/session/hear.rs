@@ -59,6 +59,7 @@ impl Session {
     fn understand(&mut self, call: Notification, trap: Trap, process: u32) -> Result<(), HarnessError> {
         if trap == Trap::Close && !self.locks.holds_any(process) {
             let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
+            self.goes_unnoticed(trap, process, &call);
             self.descriptors.closes(process, descriptor, descriptor);
             return self.answer(call.id, Answer::Continue).map(drop);
         }
@@ -74,7 +75,10 @@ impl Session {
         let mut meaning = decoder.meaning(trap);
         let mut drops = Vec::new();
         match &mut meaning {
-            Meaning::Nothing => return self.answer(call.id, Answer::Continue).map(drop),
+            Meaning::Nothing => {
+                self.goes_unnoticed(trap, process, &call);
+                return self.answer(call.id, Answer::Continue).map(drop);
+            }
             Meaning::Fork => {
                 if let Some(process) = self.processes.get_mut(&process) {
                     process.forks = true;
@@ -101,6 +105,7 @@ impl Session {
             Meaning::Close(first, last) => {
                 drops = self.dropped_by_close(process, *first, *last);
                 if drops.is_empty() {
+                    self.goes_unnoticed(trap, process, &call);
                     self.descriptors.closes(process, *first, *last);
                     return self.answer(call.id, Answer::Continue).map(drop);
                 }
@@ -119,6 +124,25 @@ impl Session {
         let stopped = Stopped { call, process, thread: call.thread, meaning, drops };
         self.told.push_back(Happening::Call(stopped));
         Ok(())
+    }
+
+    /// A call that nobody is told of goes on. If something is written, or closed, or taken out of a pipe, whoever waits for a
+    /// descriptor may be woken.
+    fn goes_unnoticed(&mut self, trap: Trap, process: u32, call: &Notification) {
+        let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
+        let is_file =
+            || i32::try_from(descriptor).is_ok_and(|descriptor| self.descriptors.has_path(process, descriptor));
+        let wakes = match trap {
+            Trap::Write(_) | Trap::CloseRange | Trap::Replace => true,
+            Trap::Read(_) | Trap::Close => !is_file(),
+            _ => false,
+        };
+        if wakes {
+            for process in self.processes.values_mut() {
+                process.wakes = true;
+                process.tasks.iter_mut().for_each(Task::may_be_ready);
+            }
+        }
     }
 
     /// Threads of a process, or of any, that sleep until they are woken may be woken.

@@ -343,6 +343,7 @@ impl Session {
         if let Some(process) = self.processes.get_mut(&pid) {
             process.rests = None;
         }
+        self.may_wake(Some(pid));
     }
 
     /// Forgets the files of the last run, when all processes have ended: their numbers may come again.
@@ -352,7 +353,7 @@ impl Session {
         self.probes.clear();
         self.dropping.clear();
         self.renaming.clear();
-        self.descriptors.renames();
+        self.descriptors.forget();
         self.threads.clear();
         self.woken = [0, self.woken[0]];
         self.began = Instant::now();
