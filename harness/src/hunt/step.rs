@@ -256,10 +256,9 @@ impl Step {
 
     /// A name is looked up, and those of the directories on the way to it.
     fn looked_up(&mut self, path: &str) {
-        let mut at = Some(Path::new(path));
-        while let Some(path) = at.filter(|path| !path.as_os_str().is_empty()) {
-            self.touch(Resource::Name(path.to_string_lossy().into_owned()), Access::Read);
-            at = path.parent();
+        let on_the_way = path.match_indices('/').map(|(at, _)| &path[..at.max(1)]);
+        for name in on_the_way.chain([path]).filter(|name| !name.is_empty()) {
+            self.touch(Resource::Name(name.to_owned()), Access::Read);
         }
     }
 

@@ -20,16 +20,14 @@ impl Running<'_> {
     /// last to ask gets `EDEADLK`, and each may be the last.
     pub(super) fn enabled(&mut self) -> Result<Vec<Step>, HarnessError> {
         let (mut enabled, mut blocked) = (Vec::new(), Vec::new());
-        let base = self.stage.store.clone();
-        let units: Vec<Unit> = self.stopped.keys().copied().collect();
-        for unit in units {
-            let Some(stopped) = self.stopped.get_mut(&unit) else { continue };
+        let base = &self.stage.store;
+        for (&unit, stopped) in &mut self.stopped {
             if stopped.len() > 1 {
-                stopped.sort_by_cached_key(|stopped| describe(self.session, unit, &base, stopped).what);
+                stopped.sort_by_cached_key(|stopped| describe(self.session, unit, base, stopped).what);
             }
             let mut is_free = false;
             for at in 0..stopped.len() {
-                let describe = || describe(self.session, unit, &base, &stopped[at]);
+                let describe = || describe(self.session, unit, base, &stopped[at]);
                 let step = match stopped.len() {
                     1 => self.described.entry(unit).or_insert_with(describe).clone(),
                     _ => describe(),
@@ -44,14 +42,14 @@ impl Running<'_> {
             }
             if !is_free && let Some(first) = stopped.first() {
                 let known = self.described.get(&unit).cloned();
-                blocked.push(known.unwrap_or_else(|| describe(self.session, unit, &base, first)));
+                blocked.push(known.unwrap_or_else(|| describe(self.session, unit, base, first)));
             }
         }
         let parked: Vec<(u32, Unit, Step)> = (self.session.parked())
             .filter_map(|(thread, request)| {
                 let unit = self.unit_of(request.owner.process(), thread)?;
                 let action = Action::Grant(request.wanted.clone());
-                Some((thread, unit, Step::of(unit, &base, &[(action, None)])))
+                Some((thread, unit, Step::of(unit, base, &[(action, None)])))
             })
             .collect();
         let free = self.session.grantable()?;
