@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// A call that nobody is told of goes on. If something is written, or closed, or taken out of a pipe, whoever waits for a
-    /// descriptor may be woken.
+    /// descriptor may be woken. (Nobody waits for a file, as those are that others are told of: epoll_ctl(2), `EPERM`.)
     fn goes_unnoticed(&mut self, trap: Trap, process: u32, call: &Notification) {
         let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
         let is_file =
