@@ -287,16 +287,37 @@ fn steady(unit: Unit, base: &Path, path: &Path) -> String {
             text.push('/');
         }
         let name = part.to_string_lossy();
-        let kept = name.trim_end_matches(|digit: char| digit.is_ascii_digit());
         let is_id = name.len() >= RANDOM_ID && name.bytes().take(RANDOM_ID).all(|byte| byte.is_ascii_hexdigit());
-        if name.len() - kept.len() >= RANDOM_DIGITS {
+        // An id may end with digits, too.
+        let (id, rest) = if is_id { ("*", &name[RANDOM_ID..]) } else { ("", &*name) };
+        text.push_str(id);
+        let kept = rest.trim_end_matches(|digit: char| digit.is_ascii_digit());
+        if rest.len() - kept.len() >= RANDOM_DIGITS {
             // Drawn by this unit, so it is nobody else's.
             text.extend([kept, "*", &format!("{}.{}", unit.participant, unit.process)]);
-        } else if is_id {
-            text.extend(["*", &name[RANDOM_ID..]]);
         } else {
-            text.push_str(&name);
+            text.push_str(rest);
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_at_random_is_the_same_in_each_execution() {
+        let is = |path: &str, expected: &str| {
+            let unit = Unit { participant: 1, process: 0 };
+            assert_eq!(steady(unit, Path::new("/store"), &Path::new("/store/root").join(path)), expected);
+        };
+        is(&"5a".repeat(32), "root/*");
+        // One id in seventeen ends so.
+        is(&format!("{}123456/merged", "5a".repeat(29)), "root/*/merged");
+        is(&format!("{}.lock", "17".repeat(32)), "root/*.lock");
+        is(".tmp-layers.json2129768325", "root/.tmp-layers.json*1.0");
+        is("layer-12345", "root/layer-12345");
+        is("/elsewhere/tmp1234567", "/elsewhere/tmp*1.0");
+    }
 }
