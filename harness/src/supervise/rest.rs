@@ -99,6 +99,8 @@ impl Session {
         let is_sleeper = |id: &u64| self.sleepers.iter().any(|(sleeper, _)| sleeper == id);
         let asks = asking.iter().any(|(id, thread)| self.threads.get(thread) == Some(&pid) && !is_sleeper(id));
         let (mut waits, mut sleeps);
+        // Where that is not seen, whoever was looked at last may have woken the first.
+        let mut may_have_woken = self.wakes == Wakes::Unseen;
         loop {
             let mut at = 0;
             (waits, sleeps) = (false, false);
@@ -131,7 +133,7 @@ impl Session {
             // Nobody that we know of runs, so a new one is there by now, and whoever was woken runs, though it may have been
             // looked at before.
             process.forks = process.forks && list(pid, tasks);
-            if !process.forks && !std::mem::take(&mut process.wakes) {
+            if !process.forks && !std::mem::take(&mut process.wakes) && !std::mem::take(&mut may_have_woken) {
                 break;
             }
         }
