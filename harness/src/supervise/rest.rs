@@ -101,19 +101,22 @@ impl Session {
         let (mut waits, mut sleeps);
         // Where that is not seen, whoever was looked at last may have woken the first.
         let mut may_have_woken = self.wakes == Wakes::Unseen;
+        let mut again = false;
         loop {
             let mut at = 0;
             (waits, sleeps) = (false, false);
             while let Some(task) = tasks.get(at) {
                 if !task.is_known(asks) && !asks_us(task.thread) {
-                    let seen = task.look(pid);
+                    // One that is just being woken looks as if it slept, but by its state.
+                    let seen = if again && task.is_woken(pid) { Thread::Runs } else { task.look(pid) };
                     tasks[at].polls = matches!(seen, Thread::Polls);
                     tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken | Thread::Polls);
                     match seen {
                         Thread::Ticks => tasks[at].ticks = true,
                         Thread::Runs => {
-                            // It is looked at first the next time.
+                            // It is looked at first the next time, and no less closely.
                             tasks.swap(0, at);
+                            process.wakes |= again;
                             return if asks { Rest::Lingers } else { Rest::Runs };
                         }
                         Thread::Waits => waits = true,
@@ -136,6 +139,7 @@ impl Session {
             if !process.forks && !std::mem::take(&mut process.wakes) && !std::mem::take(&mut may_have_woken) {
                 break;
             }
+            again = true;
         }
         if self.wakes == Wakes::Seen {
             for task in tasks.iter_mut() {
@@ -218,6 +222,13 @@ impl Task {
         if self.polls {
             self.stirs();
         }
+    }
+
+    /// Whether it runs or is being woken. While it is (`TASK_WAKING` of the kernel's linux/sched.h, until the processor that it is
+    /// to run on has heard of it) `syscall` still shows the call in which it slept; its state is `R` already (proc(5), `stat`).
+    fn is_woken(&self, pid: u32) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{}/stat", self.thread)).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('R'))
     }
 
     fn look(&self, pid: u32) -> Thread {
