@@ -6,8 +6,9 @@
 //! `directory DIRECTORY`: makes it. `rename FILE FILE`. `await FILE`: waits until it is there. `beside A,B,…`: starts another
 //! that does the words between the commas. `join`: waits for those. `sleep`: for ever. `wake FILE FILE FILE TIMES`: again and
 //! again asks thrice for the status of the last, wakes a second thread, which asks for that of the first, and asks for that of
-//! the second itself; `poll FILE FILE FILE TIMES`: the same, by a pipe that the second thread polls. As a store it is given a directory with `--graph`, to work in, and is asked for its `layers` and the
-//! like, of which it has none, and to create and delete one, which it says that it has.
+//! the second itself; `poll FILE FILE FILE TIMES`: the same, by a pipe that the second thread polls. As a store it is given a
+//! directory with `--graph`, to work in, and is asked for its `layers` and the like, of which it has none, and to create and
+//! delete one, which it says that it has.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

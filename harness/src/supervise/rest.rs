@@ -53,6 +53,8 @@ pub enum Rest {
 pub(super) struct Task {
     thread: u32,
     doing: File,
+    /// Where the kernel says in which state it is, once that was asked for.
+    state: Option<File>,
     /// Whether it wakes from time to time, and has made no call since that was seen.
     ticks: bool,
     /// Whether it sleeps until it is woken, when it was last looked at.
@@ -99,20 +101,20 @@ impl Session {
         let is_sleeper = |id: &u64| self.sleepers.iter().any(|(sleeper, _)| sleeper == id);
         let asks = asking.iter().any(|(id, thread)| self.threads.get(thread) == Some(&pid) && !is_sleeper(id));
         let (mut waits, mut sleeps);
-        // Where that is not seen, whoever was looked at last may have woken the first.
-        let mut may_have_woken = self.wakes == Wakes::Unseen;
+        // Where that is not seen, whoever is looked at last may have woken the first.
+        process.wakes |= self.wakes == Wakes::Unseen;
         let mut again = false;
         loop {
             let mut at = 0;
             (waits, sleeps) = (false, false);
-            while let Some(task) = tasks.get(at) {
+            while let Some(task) = tasks.get_mut(at) {
                 if !task.is_known(asks) && !asks_us(task.thread) {
                     // One that is just being woken looks as if it slept, but by its state.
                     let seen = if again && task.is_woken(pid) { Thread::Runs } else { task.look(pid) };
-                    tasks[at].polls = matches!(seen, Thread::Polls);
-                    tasks[at].sleeps = matches!(seen, Thread::SleepsUntilWoken | Thread::Polls);
+                    task.polls = matches!(seen, Thread::Polls);
+                    task.sleeps = matches!(seen, Thread::SleepsUntilWoken | Thread::Polls);
                     match seen {
-                        Thread::Ticks => tasks[at].ticks = true,
+                        Thread::Ticks => task.ticks = true,
                         Thread::Runs => {
                             // It is looked at first the next time, and no less closely.
                             tasks.swap(0, at);
@@ -136,7 +138,7 @@ impl Session {
             // Nobody that we know of runs, so a new one is there by now, and whoever was woken runs, though it may have been
             // looked at before.
             process.forks = process.forks && list(pid, tasks);
-            if !process.forks && !std::mem::take(&mut process.wakes) && !std::mem::take(&mut may_have_woken) {
+            if !process.forks && !std::mem::take(&mut process.wakes) {
                 break;
             }
             again = true;
@@ -189,7 +191,7 @@ fn list(pid: u32, tasks: &mut Vec<Task>) -> bool {
         if tasks.iter().all(|task| task.thread != thread)
             && let Ok(doing) = File::open(entry.path().join("syscall"))
         {
-            tasks.push(Task { thread, doing, ticks: false, sleeps: false, polls: false, asleep: 0 });
+            tasks.push(Task { thread, doing, state: None, ticks: false, sleeps: false, polls: false, asleep: 0 });
         }
     }
     tasks.len() > before
@@ -226,9 +228,15 @@ impl Task {
 
     /// Whether it runs or is being woken. While it is (`TASK_WAKING` of the kernel's linux/sched.h, until the processor that it is
     /// to run on has heard of it) `syscall` still shows the call in which it slept; its state is `R` already (proc(5), `stat`).
-    fn is_woken(&self, pid: u32) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{pid}/task/{}/stat", self.thread)).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('R'))
+    fn is_woken(&mut self, pid: u32) -> bool {
+        if self.state.is_none() {
+            self.state = File::open(format!("/proc/{pid}/task/{}/stat", self.thread)).ok();
+        }
+        // Its number and its name, of 15 bytes at most, come before it.
+        let mut text = [0; 64];
+        let length = self.state.as_ref().and_then(|state| state.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let after_name = text[..length].iter().rposition(|byte| *byte == b')').map(|at| &text[at..length]);
+        after_name.is_some_and(|rest| rest.starts_with(b") R"))
     }
 
     fn look(&self, pid: u32) -> Thread {

@@ -138,25 +138,22 @@ impl Session {
             _ => false,
         };
         if wakes {
-            for process in self.processes.values_mut() {
-                process.wakes = true;
-                process.tasks.iter_mut().for_each(Task::may_be_ready);
-            }
+            self.may_wake(None, Task::may_be_ready);
         }
     }
 
-    /// Threads of a process, or of any, that sleep until they are woken may be woken.
-    pub(super) fn may_wake(&mut self, only: Option<u32>) {
+    /// Threads of a process, or of any, may be woken: those that `stirs` says.
+    pub(super) fn may_wake(&mut self, only: Option<u32>, stirs: fn(&mut Task)) {
         for (_, process) in self.processes.iter_mut().filter(|(pid, _)| only.is_none_or(|only| only == **pid)) {
             process.wakes = true;
-            process.tasks.iter_mut().for_each(Task::stirs);
+            process.tasks.iter_mut().for_each(stirs);
         }
     }
 
     pub(super) fn take_end(&mut self, pid: u32) {
         let gone = self.processes.remove(&pid);
         // Its parent is told by a signal; its share of what several processes wait for is given up.
-        self.may_wake(None);
+        self.may_wake(None, Task::stirs);
         self.descriptors.ends(pid);
         let threads = &mut self.threads;
         threads.retain(|_, process| *process != pid);

@@ -343,7 +343,7 @@ impl Session {
         if let Some(process) = self.processes.get_mut(&pid) {
             process.rests = None;
         }
-        self.may_wake(Some(pid));
+        self.may_wake(Some(pid), Task::stirs);
     }
 
     /// Forgets the files of the last run, when all processes have ended: their numbers may come again.
@@ -371,8 +371,7 @@ impl Session {
     }
 
     /// How many calls there have been, those included that nobody is told of, but for those of threads that would sleep for a
-    /// time. A thread whose call has not been taken in
-    /// looks as if it slept in it ([`super::rest`]), until this has grown.
+    /// time. A thread whose call has not been taken in looks as if it slept in it ([`super::rest`]), until this has grown.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls

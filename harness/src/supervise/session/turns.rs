@@ -11,6 +11,7 @@
 //! call that waits for our answer seems to run for long. So such a thread does not go on before its process has nothing else
 //! to do. It costs less, too: it was a third of all that a supervised command did.
 
+use super::super::rest::Task;
 use super::Session;
 use crate::error::HarnessError;
 use crate::sys::seccomp::Answer;
@@ -72,7 +73,7 @@ impl Session {
     }
 
     fn goes_on(&mut self, waker: &Waker) -> Result<(), HarnessError> {
-        self.may_wake(waker.only);
+        self.may_wake(waker.only, Task::stirs);
         self.answer(waker.id, Answer::Continue).map(drop)
     }
 }
