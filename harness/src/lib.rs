@@ -19,6 +19,7 @@
 //! | [`doctor`] | what works on this machine |
 //! | [`kernel`] | the kernel's own account of locks |
 //! | [`library`] | the real library in a long-lived process, by a small Go program of ours |
+//! | `proc` | the fields of files of `/proc` |
 //! | [`probe`] | a plain process that opens and locks files, for the rules of Linux |
 #![deny(unsafe_code)]
 
@@ -34,6 +35,7 @@ pub mod hunt;
 pub mod kernel;
 pub mod library;
 pub mod probe;
+mod proc;
 pub mod process;
 mod reference;
 pub mod replay;

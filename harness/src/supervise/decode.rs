@@ -15,6 +15,7 @@ use super::event::{Action, Content, FileId, FileRef, LockKind, OpenMode, Range, 
 use super::filter::{Place, Spelling, Trap};
 use super::locks::{Owner, Request};
 use super::memory;
+use crate::proc::Fields;
 use crate::sys::seccomp::Notification;
 
 /// What Go's `sysmon` sleeps at least. Less is how a thread makes room for another (`runqgrab`, runtime/proc.go).
@@ -174,9 +175,8 @@ impl Decoder<'_> {
         self.call.arguments[index]
     }
 
-    /// The low half of an argument: what the kernel looks at where it takes an `int`.
     fn word(&self, index: usize) -> u32 {
-        (self.argument(index) & u64::from(u32::MAX)) as u32
+        self.call.word(index)
     }
 
     fn descriptor_number(&self, index: usize) -> i32 {
@@ -289,8 +289,7 @@ impl Decoder<'_> {
     /// Where the descriptor of the first argument stands.
     fn position(&self) -> Option<u64> {
         let descriptor = self.descriptor_number(0);
-        let info = fs::read_to_string(format!("/proc/{}/fdinfo/{descriptor}", self.caller.process)).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok())
+        Fields::of(format!("/proc/{}/fdinfo/{descriptor}", self.caller.process))?.number("pos")
     }
 
     fn write(&self, place: Place) -> Option<Meaning> {

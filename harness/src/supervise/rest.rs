@@ -28,6 +28,7 @@ use nix::libc;
 use super::filter::{OPERATION_BITS, WAKE_OPERATIONS, Wakes};
 use super::memory;
 use super::session::Session;
+use crate::proc::Fields;
 
 /// How a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,9 +172,8 @@ impl Session {
 
 /// Whether a process has ended, though nobody has waited for it, or is gone.
 fn has_ended(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    state.is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
+    let status = Fields::of(format!("/proc/{pid}/status"));
+    status.as_ref().and_then(|status| status.get("State")).is_none_or(|state| state.starts_with(['Z', 'X']))
 }
 
 /// The children of a process, by the thread that started them (`/proc/<process>/task/<thread>/children`, proc(5)).
@@ -259,8 +259,7 @@ impl Task {
             libc::SYS_futex => futex(words),
             libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 | libc::SYS_ppoll | libc::SYS_pselect6 => Thread::Polls,
             libc::SYS_rt_sigtimedwait | libc::SYS_rt_sigsuspend | libc::SYS_restart_syscall => Thread::Dozes,
-            _ if is_old_poll(number) => Thread::Polls,
-            _ => Thread::Runs,
+            _ => old(number).unwrap_or(Thread::Runs),
         }
     }
 }
@@ -280,12 +279,17 @@ fn futex<'a>(arguments: impl Iterator<Item = &'a str>) -> Thread {
     }
 }
 
+/// How a thread is that sleeps in a call that newer architectures have not got.
 #[cfg(target_arch = "x86_64")]
-fn is_old_poll(number: i64) -> bool {
-    [libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_select, libc::SYS_pause].contains(&number)
+fn old(number: i64) -> Option<Thread> {
+    match number {
+        libc::SYS_epoll_wait | libc::SYS_poll | libc::SYS_select => Some(Thread::Polls),
+        libc::SYS_pause => Some(Thread::Dozes),
+        _ => None,
+    }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn is_old_poll(_: i64) -> bool {
-    false
+fn old(_: i64) -> Option<Thread> {
+    None
 }

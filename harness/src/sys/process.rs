@@ -1,7 +1,6 @@
 //! Processes that are not ours to wait for: held by descriptor (pidfd_open(2)), looked into, kept in a namespace of their
 //! own.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -11,6 +10,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+use crate::proc::Fields;
 
 /// A descriptor of a process: readable when the process has ended, and its number is not used again for another.
 ///
@@ -30,8 +31,7 @@ pub fn hold(pid: u32) -> io::Result<OwnedFd> {
 /// The number, in our namespace, of a process that is held; `None` if it has been waited for.
 #[must_use]
 pub fn number(held: impl AsFd) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", held.as_fd().as_raw_fd())).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+    Fields::of(format!("/proc/self/fdinfo/{}", held.as_fd().as_raw_fd()))?.number("Pid")
 }
 
 /// Sends `SIGKILL` to a process that is held. That it has ended already is no error.

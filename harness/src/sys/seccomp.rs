@@ -58,6 +58,14 @@ pub struct Notification {
     pub arguments: [u64; 6],
 }
 
+impl Notification {
+    /// The low half of an argument: what the kernel looks at where it takes an `int`.
+    #[must_use]
+    pub fn word(&self, index: usize) -> u32 {
+        (self.arguments[index] & u64::from(u32::MAX)) as u32
+    }
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {

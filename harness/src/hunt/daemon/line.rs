@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::script::{Call, OPEN, RUN, Script};
 use crate::library::{Answer, Returned, Told};
+use crate::proc::Fields;
 
 /// A call that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,8 +208,8 @@ impl Line {
 fn thread_of(pid: u32, inner: u32) -> Option<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).find(|thread: &u32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).unwrap_or_default();
-        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let status = Fields::of(format!("/proc/{pid}/task/{thread}/status"));
+        let numbers = status.as_ref().and_then(|status| status.get("NSpid"));
         numbers.and_then(|numbers| numbers.split_whitespace().last()) == Some(inner.to_string().as_str())
     })
 }

@@ -8,18 +8,9 @@ use std::time::Instant;
 use super::super::daemon::line::{Line, Made};
 use super::super::daemon::script::Script;
 use super::super::step::{Step, Unit};
-use super::{LOOK, NO_SIGNALS, Running, SILENCE};
+use super::{LOOK, Running, SILENCE, environment};
 use crate::error::HarnessError;
 use crate::supervise::Program;
-
-/// What is set in the environment of a process of the library.
-///
-/// There is always a processor to spare for a goroutine that can go on, so that it runs at once and not when `sysmon` finds
-/// one for it; nothing interrupts a goroutine, and no garbage is collected: these come when they like.
-///
-/// The race detector does not wait for others to end when all is done: they rest.
-const ENVIRONMENT: [(&str, &str); 4] =
-    [("GOMAXPROCS", "16"), ("GOGC", "off"), NO_SIGNALS, ("GORACE", "atexit_sleep_ms=0")];
 
 impl Running<'_> {
     /// Has a process of the library started.
@@ -30,7 +21,7 @@ impl Running<'_> {
         let (line, ends) = Line::new(participant, script).map_err(HarnessError::io("make", "a pipe"))?;
         let path = self.stage.output.join(format!("{participant}.err"));
         let errors = File::create(&path).map_err(HarnessError::io("create", path))?;
-        let environment = ENVIRONMENT.map(|(name, value)| (name.into(), value.into())).into();
+        let environment = environment::of_library();
         let program = Program { command: driver.daemon(), directory: self.stage.output.clone(), environment };
         let number = u32::try_from(participant).unwrap_or(u32::MAX);
         self.session.run(number, &program, [ends.input.as_fd(), ends.output.as_fd(), errors.as_fd()])?;

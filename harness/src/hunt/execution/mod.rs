@@ -1,12 +1,14 @@
 //! One execution: commands of a real store, one step at a time, in an order that a strategy decides.
 
 mod daemons;
+mod environment;
 mod exclusive;
 mod steps;
 
 pub(super) use exclusive::lock_of;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -48,11 +50,6 @@ const REFUSALS_MAX: u32 = 20;
 
 /// How long the one that took the last step has, as a rule, until its next call.
 const NEXT_CALL: Duration = Duration::from_millis(2);
-
-/// What is set in the environment of a command. Go's runtime interrupts no goroutine by a signal then: where one is pending,
-/// getdents(2) returns fewer names than there are (`filldir64` in the kernel's fs/readdir.c), and a directory is listed by
-/// more calls than the last time.
-const NO_SIGNALS: (&str, &str) = ("GODEBUG", "asyncpreemptoff=1");
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +138,7 @@ impl Stage {
 
     /// The words with which a command of the store begins.
     #[must_use]
-    pub fn command(&self, participant: usize, words: &[String]) -> Vec<std::ffi::OsString> {
+    pub fn command(&self, participant: usize, words: &[String]) -> Vec<OsString> {
         let mut command = self.program(participant).map(Build::words).unwrap_or_default();
         command.extend(["--graph".into(), self.store.join("root").into()]);
         command.extend(["--run".into(), self.store.join("run").into()]);
@@ -254,7 +251,7 @@ impl Running<'_> {
             }
             let command = self.stage.command(participant, words);
             let directory = self.stage.output.clone();
-            let environment = [NO_SIGNALS].map(|(name, value)| (name.into(), value.into())).into();
+            let environment = environment::of_command();
             let program = Program { command, directory: directory.clone(), environment };
             let (out, err) = (
                 create(directory.join(format!("{participant}.out")))?,

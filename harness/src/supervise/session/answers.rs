@@ -14,6 +14,7 @@ use super::super::memory;
 use super::obstacles::probe;
 use super::{Parked, Session, Stopped};
 use crate::error::HarnessError;
+use crate::proc::Fields;
 use crate::sys::process;
 use crate::sys::seccomp::{Answer, Notification};
 
@@ -235,11 +236,8 @@ impl Session {
 /// Whether a signal waits for a thread, which it does not block and has a handler for. Go's `SIGURG` does not count: it
 /// says nothing to a call, and would only make it come again.
 fn has_signal(thread: u32) -> bool {
-    let Ok(text) = fs::read_to_string(format!("/proc/{thread}/status")) else { return false };
-    let set = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
-    };
+    let Some(status) = Fields::of(format!("/proc/{thread}/status")) else { return false };
+    let set = |name| status.get(name).and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(0);
     let urgent = 1_u64 << (libc::SIGURG - 1);
-    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:") & set("SigCgt:") & !urgent != 0
+    (set("SigPnd") | set("ShdPnd")) & !set("SigBlk") & set("SigCgt") & !urgent != 0
 }

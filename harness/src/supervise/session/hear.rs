@@ -10,6 +10,7 @@ use super::super::rest::Task;
 use super::turns::Waker;
 use super::{Happening, Process, Session, Stopped};
 use crate::error::HarnessError;
+use crate::proc::Fields;
 use crate::sys::seccomp::{Answer, Notification};
 use crate::sys::{process, seccomp};
 
@@ -58,7 +59,7 @@ impl Session {
     /// Tells of a call if it matters, and lets it go on if not.
     fn understand(&mut self, call: Notification, trap: Trap, process: u32) -> Result<(), HarnessError> {
         if trap == Trap::Close && !self.locks.holds_any(process) {
-            let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
+            let descriptor = call.word(0);
             self.goes_unnoticed(trap, process, &call);
             self.descriptors.closes(process, descriptor, descriptor);
             return self.answer(call.id, Answer::Continue).map(drop);
@@ -129,7 +130,7 @@ impl Session {
     /// A call that nobody is told of goes on. If something is written, or closed, or taken out of a pipe, whoever waits for a
     /// descriptor may be woken. (Nobody waits for a file, as those are that others are told of: epoll_ctl(2), `EPERM`.)
     fn goes_unnoticed(&mut self, trap: Trap, process: u32, call: &Notification) {
-        let descriptor = (call.arguments[0] & u64::from(u32::MAX)) as u32;
+        let descriptor = call.word(0);
         let is_file =
             || i32::try_from(descriptor).is_ok_and(|descriptor| self.descriptors.has_path(process, descriptor));
         let wakes = match trap {
@@ -217,7 +218,7 @@ impl Session {
         }
         // As a rule it is a new thread of one that is known.
         let is_of = |pid: &u32| fs::exists(format!("/proc/{pid}/task/{thread}")).unwrap_or(false);
-        let process = self.processes.keys().copied().find(is_of).or_else(|| field(thread, "Tgid:"))?;
+        let process = self.processes.keys().copied().find(is_of).or_else(|| field(thread, "Tgid"))?;
         self.threads.insert(thread, process);
         self.know(process)
     }
@@ -227,7 +228,7 @@ impl Session {
         if pid == self.launcher.pid() || self.processes.contains_key(&pid) {
             return Some(pid);
         }
-        let parent = field(pid, "PPid:")?;
+        let parent = field(pid, "PPid")?;
         let held = process::hold(pid).ok()?;
         self.watch.add(&held, pid.into()).ok()?;
         let elsewhere = self.processes.get(&parent).is_some_and(|parent| parent.elsewhere);
@@ -253,6 +254,5 @@ impl Session {
 
 /// A number of `/proc/<thread>/status`.
 fn field(thread: u32, name: &str) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    Fields::of(format!("/proc/{thread}/status"))?.number(name)
 }
