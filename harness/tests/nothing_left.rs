@@ -143,6 +143,21 @@ fn ctrl_c_leaves_nothing() {
     }
 }
 
+/// As `killall` does: everybody is asked to end, the guardian first.
+#[test]
+fn a_signal_to_each_process_leaves_nothing() {
+    for role in ["replay", "stress"] {
+        let temporary = tempfile::tempdir().unwrap();
+        let (mut child, workers) = parent(role, temporary.path());
+        for pid in workers.iter().chain([&child.id()]) {
+            let _ = kill(Pid::from_raw(i32::try_from(*pid).unwrap()), Signal::SIGTERM);
+        }
+        child.wait().unwrap();
+        until("no process is left", || !workers.iter().any(|pid| is_worker(*pid)));
+        until("no directory is left", || entries(temporary.path()).is_empty());
+    }
+}
+
 #[test]
 fn success_and_failure_leave_nothing() {
     let harness = harness();

@@ -25,9 +25,6 @@ use crate::sys::{process, seccomp, socket};
 /// How long the launcher waits for something new while orphans may have ended, in milliseconds.
 const REAP_MS: u16 = 100;
 
-/// They go when the supervisor does.
-const OUTLIVED: [Signal; 5] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGTERM];
-
 /// The first argument of a keeper or a launcher.
 pub(crate) const ARGUMENT: &str = "--lockproof-supervise";
 
@@ -73,7 +70,8 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<i32, 
 
 /// The keeper's side. Its standard input is the socket to the supervisor, which it only watches.
 fn keep(isolate: bool, wakes: Wakes) -> Result<i32, String> {
-    process::outlive(&OUTLIVED).map_err(|error| format!("the keeper cannot handle signals: {error}"))?;
+    // It goes when the supervisor does.
+    process::outlive(&process::ASKED).map_err(|error| format!("the keeper cannot handle signals: {error}"))?;
     process::adopt_orphans().map_err(|error| format!("the keeper cannot adopt orphans: {error}"))?;
     // Where it is not allowed, the launcher says so.
     let why_not = if isolate { process::namespace_for_children().err() } else { None };
@@ -130,7 +128,8 @@ fn children() -> Vec<Pid> {
 fn launch(isolated: bool, wakes: Wakes, why_not: Option<String>) -> Result<i32, String> {
     let text = |error: io::Error| format!("the launcher: {error}");
     process::die_with_parent_thread().map_err(text)?;
-    process::outlive(&OUTLIVED).map_err(text)?;
+    // It goes when the supervisor does.
+    process::outlive(&process::ASKED).map_err(text)?;
     process::adopt_orphans().map_err(text)?;
     if isolated {
         process::own_proc().map_err(text)?;

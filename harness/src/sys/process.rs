@@ -174,6 +174,9 @@ pub fn outlive(signals: &[Signal]) -> io::Result<()> {
     Ok(())
 }
 
+/// What asks a process to end, or a key of its terminal sends: `killall lockproof` asks whoever cleans up, too.
+pub const ASKED: [Signal; 5] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGTERM];
+
 /// What the keys of a terminal send.
 pub const KEYS: [Signal; 3] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP];
 
