@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs, StrategyName};
 use crate::error::CliError;
 use crate::hunt::{LIMITS, Store, again, supervised, workload};
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
 use crate::units;
 
@@ -55,17 +56,17 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, store: &Store, output: &Ou
     let workload = workload(args);
     let options =
         FaultOptions { programs: store.programs.clone(), faults: wanted(args), time: args.time_max, limits: LIMITS };
-    let draws = io::stderr().is_terminal();
+    let (draws, interrupt) = (io::stderr().is_terminal(), Interrupt::catch());
     let report = faults(harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {
             let _ = write!(io::stderr(), "\r{executions} executions");
         }
-        executions < args.executions_max
+        executions < args.executions_max && !interrupt.has_come()
     });
     if draws {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    let report = report.map_err(supervised)?;
+    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
     let ways = ways(&report, &args.record);
     for way in &ways {
         fs::write(&way.record, way.first.recording.write())
@@ -75,6 +76,9 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, store: &Store, output: &Ou
         Format::Table => table(args, store, &report, &ways, output),
         Format::Json => json(args, store, &report, &ways),
     })?;
+    if report.broken.is_empty() {
+        interrupt.obey();
+    }
     Ok(verdict(&report).1 == "proved")
 }
 
@@ -145,7 +149,8 @@ fn table(args: &HuntArgs, store: &Store, report: &FaultReport, ways: &[Way<'_>],
         let _ = write!(figures, "; {cut} cut, the first: {why}");
     }
     if !report.complete {
-        let _ = write!(figures, "; ended before every event had its turn (--time-max, --executions-max)");
+        let _ =
+            write!(figures, "; ended before every event had its turn (--time-max, --executions-max, or an interrupt)");
     }
     output.wrap(&mut text, "  ", &figures);
     if args.commands.len() > 1 {

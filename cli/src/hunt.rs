@@ -25,6 +25,7 @@ use crate::error::CliError;
 use crate::faults;
 use crate::hunt_daemon::{self, Drivers};
 use crate::hunt_pairs;
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
 use crate::units;
 use crate::work;
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if args.daemon.iter().any(|calls| calls == hunt_daemon::RANDOM) {
         return hunt_daemon::random(args, &harness, store, output);
     }
+    let interrupt = Interrupt::catch();
     let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
     let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &[], &harness)? };
     let baseline = baseline(args, false)?;
@@ -73,12 +75,12 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
         if draws && executions % DRAWN_EVERY == 0 {
             let _ = write!(io::stderr(), "\r{executions} executions");
         }
-        true
+        !interrupt.has_come()
     });
     if draws {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    let report = report.map_err(supervised)?;
+    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
     if let Some(violation) = &report.violation {
         fs::write(&args.record, violation.recording.write())
             .map_err(|source| CliError::Create { path: args.record.display().to_string(), source })?;
@@ -87,6 +89,9 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
         Format::Table => table(args, store, &report, output),
         Format::Json => json(args, store, &report),
     })?;
+    if !report.is_violated() {
+        interrupt.obey();
+    }
     // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
     Ok(!matches!(verdict(args, &report).1, "violated" | "cut"))
 }

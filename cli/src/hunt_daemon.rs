@@ -20,6 +20,7 @@ use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{self, Store, supervised};
 use crate::hunt_pairs::numbered;
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
 use crate::units;
 
@@ -112,7 +113,7 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         simplify: SIMPLIFY,
         ..hunt::options(args, store, hunt::baseline(args, false)?)
     };
-    let (draws, mut failed) = (io::stderr().is_terminal(), None);
+    let (draws, mut failed, interrupt) = (io::stderr().is_terminal(), None, Interrupt::catch());
     let report = search(harness, &options, |executions, shown| {
         if draws {
             let _ = write!(io::stderr(), "\r{executions} executions");
@@ -123,12 +124,12 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
             let written = fs::write(&path, shown.violation.recording.write());
             failed = written.err().map(|source| CliError::Create { path: path.display().to_string(), source });
         }
-        failed.is_none()
+        failed.is_none() && !interrupt.has_come()
     });
     if draws {
         let _ = write!(io::stderr(), "\r\u{1b}[K");
     }
-    let report = report.map_err(supervised)?;
+    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -136,6 +137,9 @@ pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: 
         Format::Table => table(args, store, &report, output),
         Format::Json => json(args, store, &report),
     })?;
+    if report.shown.is_empty() {
+        interrupt.obey();
+    }
     Ok(report.shown.is_empty())
 }
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{ALL, Store, again_of, baseline, by_hand, options, supervised, verdict, workload};
+use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
 use crate::units;
 
@@ -60,15 +61,16 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, stores: &[Store], output: 
         let why = "--replay, --crash and --fail need one store, not all".to_owned();
         return Err(CliError::Nothing { why });
     }
-    let began = Instant::now();
+    let (began, interrupt) = (Instant::now(), Interrupt::catch());
     let mut table = Table::default();
     for store in stores {
         if args.pairs {
-            pairs(args, harness, store, &mut table, output)?;
-        } else {
+            pairs(args, harness, store, &interrupt, &mut table, output)?;
+        } else if !interrupt.has_come() {
             let workload = workload(args);
             let options = options(args, store, baseline(args, false)?);
-            let report = hunt::hunt(harness, &workload, &options, |_| true).map_err(supervised)?;
+            let report = hunt::hunt(harness, &workload, &options, |_| !interrupt.has_come());
+            let report = report.map_err(|error| interrupt.or(supervised(error)))?;
             let cell = table.add(args, store, "", &workload, &report)?;
             row(cell, args, output)?;
         }
@@ -77,13 +79,18 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, stores: &[Store], output: 
         Format::Table => table.summary(stores, began.elapsed(), output),
         Format::Json => table.json(args, stores),
     })?;
-    Ok(table.cells.iter().all(|cell| cell.property.is_none()))
+    let passed = table.cells.iter().all(|cell| cell.property.is_none());
+    if passed {
+        interrupt.obey();
+    }
+    Ok(passed)
 }
 
 fn pairs(
     args: &HuntArgs,
     harness: &Harness,
     store: &Store,
+    interrupt: &Interrupt,
     table: &mut Table,
     output: &Output,
 ) -> Result<(), CliError> {
@@ -93,7 +100,7 @@ fn pairs(
         triples: args.triples,
         time: args.duration,
     };
-    let plan = Plan::new(harness, &options).map_err(supervised)?;
+    let plan = Plan::new(harness, &options).map_err(|error| interrupt.or(supervised(error)))?;
     if plan.is_empty() {
         return Err(CliError::Nothing { why: format!("{} knows none of the commands of a store", store.name) });
     }
@@ -107,7 +114,7 @@ fn pairs(
         }
     }
     let (number, mut done, mut problem) = (plan.len(), 0, None);
-    let not_reached = plan.run(harness, &options, |done_row| {
+    let not_reached = plan.run(harness, &options, &|| !interrupt.has_come(), |done_row| {
         done += 1;
         progress(done, number, &release);
         let said = match done_row.result {
@@ -125,7 +132,8 @@ fn pairs(
     if let Some(problem) = problem {
         return Err(problem);
     }
-    table.not_reached.insert(release, not_reached.map_err(supervised)?);
+    let not_reached = not_reached.map_err(|error| interrupt.or(supervised(error)))?;
+    table.not_reached.insert(release, not_reached);
     Ok(())
 }
 
@@ -237,7 +245,7 @@ impl Table {
             let _ = writeln!(text, "  new: {property}, in {workloads} workloads");
         }
         for (release, number) in self.not_reached.iter().filter(|(_, number)| **number > 0) {
-            let _ = writeln!(text, "  {release}: {number} workloads were not reached in time (--for)");
+            let _ = writeln!(text, "  {release}: {number} workloads were not reached (--for, or an interrupt)");
         }
         let whole = count(&|cell| cell.not_modelled.is_some());
         if whole > 0 {

@@ -4,13 +4,16 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use common::{command, lockproof, stderr, stdout};
+use common::{command, lockproof, stderr, stdout, until};
 
 /// A store of two files: `put NAME` adds a name in two steps that nothing protects; `spill NAME` adds one in place, where a
-/// crash leaves half of it.
+/// crash leaves half of it. The file that `RUNS` names says that it has run.
 const STORE: &str = r#"#!/bin/sh
+[ -z "$RUNS" ] || : > "$RUNS"
 while [ $# -gt 0 ]; do
   case $1 in
     --graph) mkdir -p "$2"; cd "$2" || exit 1; shift;;
@@ -115,6 +118,43 @@ fn faults_are_drawn_within_interleavings_that_are() {
         let refused = hunt(folder.path(), &[&["--crash", "put x"][..], &option].concat());
         assert_eq!(refused.status.code(), Some(2));
         assert!(stderr(&refused).contains(option[0]), "{}", stderr(&refused));
+    }
+}
+
+/// A terminal sends SIGINT to all of the process group: the commands that are hunted are not in it, for they would end otherwise
+/// than they do. A shell makes its background jobs ignore the signal: env(1) takes that back.
+#[test]
+fn ctrl_c_tells_what_was_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, runs) = (store(folder.path()), folder.path().join("runs"));
+    for (arguments, verdict) in [
+        (&["--strategy", "random", "put x", "layers"][..], "· sampled  put x ‖ layers"),
+        (&["put x", "layers", "layers"], "· cut  put x ‖ layers ‖ layers"),
+    ] {
+        let own = command(&["hunt", "--store"]);
+        let child = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(own.get_program())
+            .args(own.get_args())
+            .arg(&store)
+            .args(arguments)
+            .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .env("RUNS", &runs)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("our own command");
+        until("it hunts", || runs.exists());
+        let sent =
+            Command::new("sh").args(["-c", &format!("kill -s INT -- -{}", child.id())]).status().expect("a shell");
+        assert!(sent.success());
+        let output = child.wait_with_output().expect("an end");
+        assert!(stdout(&output).starts_with(verdict), "{}{}", stdout(&output), stderr(&output));
+        assert_eq!(output.status.signal(), Some(2), "a shell says 130");
+        fs::remove_file(&runs).expect("a file");
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A process that is killed with `SIGKILL` removes nothing. So the directory belongs to a small process of its own, the
 //! guardian: it makes the directory, waits for the end of its stdin, which is a pipe that only we hold open, and
-//! removes the directory. It leaves our session, so Ctrl-C does not reach it, and it outlives whatever else asks for its end.
+//! removes the directory. It has a process group of its own, so Ctrl-C does not reach it, and it outlives whatever else asks for its end.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::Harness;
 use crate::error::HarnessError;
 use crate::process::Worker;
-use crate::sys::{self, process};
+use crate::sys::process;
 use crate::wire::{Answer, Role};
 use crate::worker;
 
@@ -76,8 +76,6 @@ impl Drop for RunDirectory {
 
 /// The guardian's side.
 pub(crate) fn watch(below: &Path) -> Result<i32, String> {
-    // It fails only for the leader of a process group, and then Ctrl-C does not reach us either.
-    let _ = sys::leave_session();
     process::outlive(&process::ASKED).map_err(|error| format!("it cannot handle signals: {error}"))?;
     let made = tempfile::Builder::new().prefix("lockproof-").tempdir_in(below);
     let directory = made.map_err(|error| format!("it cannot make a directory in {}: {error}", below.display()))?.keep();

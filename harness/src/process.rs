@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,8 +41,8 @@ impl Worker {
         let mut command = Command::new(&harness.program);
         command.arg(wire::ARGUMENT).arg(name).stdin(Stdio::piped()).stdout(Stdio::piped());
         if is_guardian {
-            // It outlives us; whoever reads our stderr shall not have to wait for it.
-            command.stderr(Stdio::null());
+            // It outlives us: the keys of the terminal do not reach it, and whoever reads our stderr need not wait for it.
+            command.stderr(Stdio::null()).process_group(0);
         }
         let mut child = command.spawn().map_err(HarnessError::io("start", harness.program.clone()))?;
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {

@@ -107,7 +107,7 @@ impl Plan {
     }
 
     /// Runs them, as many at once as there are lanes, and hands each row to `each`, in their order, which says whether to go
-    /// on. Returns how many were not reached.
+    /// on. So does `goes_on`, after each execution. Returns how many were not reached.
     ///
     /// # Errors
     /// If a store to begin with cannot be made.
@@ -115,10 +115,11 @@ impl Plan {
         &self,
         harness: &Harness,
         options: &PairsOptions,
+        goes_on: &(dyn Fn() -> bool + Sync),
         mut each: impl FnMut(Row) -> bool,
     ) -> Result<usize, HarnessError> {
         let all: Vec<(From, Workload)> = self.workloads();
-        let queue = Queue { next: AtomicUsize::new(0), until: Instant::now() + options.time };
+        let queue = Queue { next: AtomicUsize::new(0), until: Instant::now() + options.time, goes_on };
         thread::scope(|scope| {
             let (done, rows) = channel();
             for _ in 0..options.hunt.lanes.max(1) {
@@ -174,9 +175,10 @@ fn triples(draws: &mut StdRng, wanted: usize, ends: [usize; 3], in_any_order: bo
 }
 
 /// What the lanes take their workloads from.
-struct Queue {
+struct Queue<'a> {
     next: AtomicUsize,
     until: Instant,
+    goes_on: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// A lane: one workload after the other, until there are none left or the time is over. It keeps a ground for each store to
@@ -185,14 +187,14 @@ fn serve(
     harness: &Harness,
     options: &PairsOptions,
     all: &[(From, Workload)],
-    queue: &Queue,
+    queue: &Queue<'_>,
     done: &Sender<(usize, Result<Row, HarnessError>)>,
 ) {
     let mut grounds: BTreeMap<From, Vec<Ground>> = BTreeMap::new();
     loop {
         let rest = queue.until.saturating_duration_since(Instant::now());
         let at = queue.next.fetch_add(1, Ordering::Relaxed);
-        let Some((from, workload)) = all.get(at).filter(|_| !rest.is_zero()) else { return };
+        let Some((from, workload)) = all.get(at).filter(|_| !rest.is_zero() && (queue.goes_on)()) else { return };
         let lanes = u32::try_from(options.hunt.lanes).unwrap_or(1).max(1);
         let share = rest * lanes / u32::try_from(all.len() - at).unwrap_or(u32::MAX).max(1);
         let time = share.max(SHARE_MIN).min(options.hunt.time);
@@ -200,7 +202,7 @@ fn serve(
         let new = || Ground::new(harness, &hunt.programs, &[], &workload.start, hunt.limits);
         let there = grounds.remove(from).map_or_else(|| (0..hunt.grounds()).map(|_| new()).collect(), Ok);
         let row = there.map(|mut there| {
-            let result = hunt_on(&mut there, workload, &hunt, |_| true);
+            let result = hunt_on(&mut there, workload, &hunt, |_| (queue.goes_on)());
             // After an error the sessions are not to be trusted.
             if result.is_ok() {
                 grounds.insert(*from, there);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +37,8 @@ pub enum Isolation {
     /// In our own namespaces: they see the world as it is. Whatever they leave is adopted and killed.
     Shared,
     /// In a process id namespace and a mount namespace of their own, where that is allowed: their process ids are small and
-    /// come again, their mounts go with them. Else as [`Isolation::Shared`].
+    /// come again, their mounts go with them. Else as [`Isolation::Shared`]. In both cases the keys of the terminal do not
+    /// reach them.
     Own,
 }
 
@@ -71,14 +72,19 @@ impl Launcher {
     pub(super) fn start(harness: &Harness, isolation: Isolation, wakes: Wakes) -> Result<Self, HarnessError> {
         check_kernel()?;
         let (ours, theirs) = socket::pair().map_err(HarnessError::io("make", "a socket"))?;
-        let mut keeper = Command::new(&harness.program)
+        let mut command = Command::new(&harness.program);
+        command
             .arg(keeper::ARGUMENT)
             .arg(if isolation == Isolation::Own { keeper::ISOLATE } else { keeper::SHARE })
             .arg(keeper::said(wakes))
             .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(HarnessError::io("start", harness.program.clone()))?;
+            .stdout(Stdio::null());
+        if isolation == Isolation::Own {
+            command.process_group(0);
+        }
+        let mut keeper = command.spawn().map_err(HarnessError::io("start", harness.program.clone()))?;
+        // With it goes our copy of the other end of the socket: else nobody would see that the keeper is gone.
+        drop(command);
         match listen(&ours) {
             Ok((listener, pid, why_not)) => {
                 let wakes_synchronously = seccomp::wake_synchronously(&listener);

@@ -25,7 +25,6 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd;
 
 /// Which of the kernel's lock requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +87,4 @@ pub fn mtime_ns(metadata: &Metadata) -> u64 {
 pub fn die_with_parent(parent: u32) -> io::Result<bool> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     Ok(std::os::unix::process::parent_id() == parent)
-}
-
-/// Leaves the terminal's process group, so that Ctrl-C does not reach this process (setsid(2)).
-///
-/// # Errors
-/// What the kernel says.
-pub fn leave_session() -> io::Result<()> {
-    unistd::setsid()?;
-    Ok(())
 }
