@@ -83,10 +83,13 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Starts a supervisor in a process group of its own, and waits until all that it supervises is there.
+/// Starts a supervisor in a process group of its own, and waits until all that it supervises is there. A shell makes its
+/// background jobs ignore SIGINT, and all that they start: env(1) takes that back.
 fn supervisor(role: &str, directory: &Path) -> (Child, Vec<u32>) {
     use std::os::unix::process::CommandExt as _;
-    let child = Command::new(std::env::current_exe().unwrap())
+    let child = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(std::env::current_exe().unwrap())
         .args(["the_supervisor", "--exact", "--nocapture"])
         .env(ROLE, role)
         .env(DIRECTORY, directory)
@@ -120,7 +123,7 @@ fn kill_9_of_the_supervisor_leaves_nothing() {
     }
 }
 
-/// Ctrl-C goes to the whole process group of the terminal, keeper and launcher among them.
+/// Ctrl-C goes to the whole process group of the terminal: keeper and launcher are in it, but for those of namespaces of their own.
 #[test]
 fn ctrl_c_leaves_nothing() {
     for role in ["shared", "own"] {

@@ -201,7 +201,7 @@ impl Outcome {
         let ended = |(participant, said): (usize, &Said)| {
             let name = Workload::name(participant);
             let status = said.status.map_or("did not end".into(), |status| format!("exit {status}"));
-            let why = said.errors.lines().last().unwrap_or_default().trim();
+            let why = reason(&said.errors);
             if why.is_empty() { format!("{name}: {status}") } else { format!("{name}: {status} ({why})") }
         };
         let mut parts: Vec<String> = execution.said.iter().enumerate().map(ended).collect();
@@ -228,9 +228,26 @@ impl Outcome {
     }
 }
 
+/// The last line of what went wrong. Releases up to 1.41 say below it where it arose (`%+v` of an error of
+/// github.com/pkg/errors; commit 3455d1272 ended that): the name of a function on a line, and its place on the next, after a tab.
+fn reason(errors: &str) -> &str {
+    let lines: Vec<&str> = errors.lines().collect();
+    let is_place = |at: usize| lines.get(at).is_some_and(|line| line.starts_with('\t'));
+    let last = (0..lines.len()).rev().find(|at| !is_place(*at) && !is_place(at + 1));
+    last.map_or("", |at| lines[at].trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_told_and_not_where_it_arose() {
+        assert_eq!(reason(""), "");
+        assert_eq!(reason("warning\nno such layer\n"), "no such layer");
+        let placed = "shutdown: layer is in use\nA layer is mounted\nmain.shutdown\n\tshutdown.go:17\nmain.main\n\tmain.go:124\n";
+        assert_eq!(reason(placed), "A layer is mounted");
+    }
 
     #[test]
     fn there_are_as_many_orders_as_permutations() {
