@@ -65,12 +65,11 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if args.daemon.iter().any(|calls| calls == hunt_daemon::RANDOM) {
         return hunt_daemon::random(args, &harness, store, output);
     }
-    let interrupt = Interrupt::catch();
     let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
     let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &[], &harness)? };
     let baseline = baseline(args, false)?;
     let options = HuntOptions { drivers: drivers.builds.clone(), ..options(args, store, baseline) };
-    let draws = io::stderr().is_terminal();
+    let (draws, interrupt) = (io::stderr().is_terminal(), Interrupt::catch());
     let report = hunt::hunt(&harness, &workload, &options, |executions| {
         if draws && executions % DRAWN_EVERY == 0 {
             let _ = write!(io::stderr(), "\r{executions} executions");

@@ -2,7 +2,8 @@
 //!
 //! A process that is killed with `SIGKILL` removes nothing. So the directory belongs to a small process of its own, the
 //! guardian: it makes the directory, waits for the end of its stdin, which is a pipe that only we hold open, and
-//! removes the directory. It has a process group of its own, so Ctrl-C does not reach it, and it outlives whatever else asks for its end.
+//! removes the directory. It has a process group of its own, so Ctrl-C does not reach it, and it outlives whatever else asks
+//! for its end.
 
 use std::fs;
 use std::io::{self, Read as _};
