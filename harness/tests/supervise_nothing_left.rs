@@ -123,7 +123,8 @@ fn kill_9_of_the_supervisor_leaves_nothing() {
     }
 }
 
-/// Ctrl-C goes to the whole process group of the terminal: keeper and launcher are in it, but for those of namespaces of their own.
+/// Ctrl-C goes to the whole process group of the terminal: keeper and launcher are in it, but for those of namespaces of their
+/// own.
 #[test]
 fn ctrl_c_leaves_nothing() {
     for role in ["shared", "own"] {

@@ -177,9 +177,6 @@ pub fn outlive(signals: &[Signal]) -> io::Result<()> {
 /// What asks a process to end, or a key of its terminal sends: `killall lockproof` asks whoever cleans up, too.
 pub const ASKED: [Signal; 5] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGHUP, Signal::SIGTERM];
 
-/// What the keys of a terminal send.
-pub const KEYS: [Signal; 3] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP];
-
 /// Our standard input, output and error.
 #[must_use]
 pub fn standard() -> [BorrowedFd<'static>; 3] {

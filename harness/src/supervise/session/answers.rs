@@ -115,7 +115,7 @@ impl Session {
         let written = data.and_then(|data| {
             let held = self.processes.get(&stopped.process).ok_or(std::io::ErrorKind::NotFound)?;
             // The descriptor is of the same description, so that its position moves, too.
-            let mut file = fs::File::from(process::descriptor_of(&held.held, (arguments[0] & 0xffff_ffff) as u32)?);
+            let mut file = fs::File::from(process::descriptor_of(&held.held, stopped.call.word(0))?);
             match offset {
                 Some(offset) => file.write_all_at(&data, *offset),
                 None => file.write_all(&data),
