@@ -2,11 +2,8 @@
 //! them.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use lockproof_harness::Harness;
 use lockproof_harness::hunt::fault::Fault;
 use lockproof_harness::hunt::faults::{Broken, FaultOptions, FaultReport, faults};
 use lockproof_harness::hunt::workload::Workload;
@@ -14,13 +11,11 @@ use serde::Serialize;
 
 use crate::args::{Format, HuntArgs, StrategyName};
 use crate::error::CliError;
-use crate::hunt::{LIMITS, Store, again, supervised, workload};
-use crate::interrupt::Interrupt;
+use crate::hunt::{Ending, Hunt, LIMITS, Store, again, supervised};
 use crate::output::{self, Output};
+use crate::progress::Executions;
+use crate::record;
 use crate::units;
-
-/// After so many executions, the line that says how far it is, is drawn again.
-const DRAWN_EVERY: u64 = 16;
 
 /// What broke in one way: the first event at which it does, where that is recorded, and at how many more it does.
 struct Way<'a> {
@@ -51,35 +46,31 @@ pub(crate) fn in_turn(args: &HuntArgs, stores: usize) -> Result<bool, CliError> 
     }
 }
 
-/// Returns whether nothing broke and every event had its turn.
-pub(crate) fn run(args: &HuntArgs, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
-    let workload = workload(args);
+/// Every event of every command has its turn.
+pub(crate) fn run(hunt: &Hunt<'_>, store: &Store) -> Result<Ending, CliError> {
+    let Hunt { args, harness, output, workload, interrupt, .. } = hunt;
     let options =
         FaultOptions { programs: store.programs.clone(), faults: wanted(args), time: args.time_max, limits: LIMITS };
-    let (draws, interrupt) = (io::stderr().is_terminal(), Interrupt::catch());
-    let report = faults(harness, &workload, &options, |executions| {
-        if draws && executions % DRAWN_EVERY == 0 {
-            let _ = write!(io::stderr(), "\r{executions} executions");
-        }
+    let line = Executions::start();
+    let report = faults(harness, workload, &options, |executions| {
+        line.are(executions);
         executions < args.executions_max && !interrupt.has_come()
     });
-    if draws {
-        let _ = write!(io::stderr(), "\r\u{1b}[K");
-    }
-    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
+    drop(line);
+    let report = report.map_err(supervised)?;
     let ways = ways(&report, &args.record);
     for way in &ways {
-        fs::write(&way.record, way.first.recording.write())
-            .map_err(|source| CliError::Create { path: way.record.display().to_string(), source })?;
+        record::write(&way.record, &way.first.recording)?;
     }
     output.print(&match args.format {
         Format::Table => table(args, store, &report, &ways, output),
         Format::Json => json(args, store, &report, &ways),
     })?;
-    if report.broken.is_empty() {
-        interrupt.obey();
-    }
-    Ok(verdict(&report).1 == "proved")
+    Ok(match verdict(&report).1 {
+        "violated" => Ending::Violated,
+        "cut" => Ending::Cut,
+        _ => Ending::Passed,
+    })
 }
 
 /// The first is recorded in `record`, the second in `record-2`, and so on.
@@ -94,14 +85,7 @@ fn ways<'a>(report: &'a FaultReport, record: &Path) -> Vec<Way<'a>> {
             way.more += 1;
             continue;
         }
-        let number = ways.len() + 1;
-        let record = if number == 1 {
-            record.to_path_buf()
-        } else {
-            let stem = record.file_stem().unwrap_or_default().to_string_lossy();
-            let end = record.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
-            record.with_file_name(format!("{stem}-{number}{end}"))
-        };
+        let record = record::numbered(record, ways.len() + 1);
         ways.push(Way { first: broken, record, more: 0 });
     }
     ways

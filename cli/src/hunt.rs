@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,8 +11,7 @@ use lockproof_harness::Harness;
 use lockproof_harness::HarnessError;
 use lockproof_harness::hunt::baseline::Baseline;
 use lockproof_harness::hunt::build::Build;
-use lockproof_harness::hunt::execution::{Execution, Limits};
-use lockproof_harness::hunt::recording::Recording;
+use lockproof_harness::hunt::execution::Limits;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{self, Ended, HuntOptions, HuntReport, Search};
 use lockproof_model::protocol;
@@ -25,8 +23,11 @@ use crate::error::CliError;
 use crate::faults;
 use crate::hunt_daemon::{self, Drivers};
 use crate::hunt_pairs;
+use crate::hunt_replay::{self, columns};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Output};
+use crate::progress::Executions;
+use crate::record;
 use crate::units;
 use crate::work;
 
@@ -42,88 +43,131 @@ const KNOWN: &str = include_str!("../../known.toml");
 /// What bounds each execution: commands of a store take some hundred steps, and milliseconds.
 pub(crate) const LIMITS: Limits = Limits { steps: 20_000, time: Duration::from_secs(60) };
 
-/// After so many executions, the line that says how far it is, is drawn again.
-const DRAWN_EVERY: u64 = 16;
+/// What every way to hunt is told.
+pub(crate) struct Hunt<'a> {
+    pub(crate) args: &'a HuntArgs,
+    pub(crate) harness: &'a Harness,
+    pub(crate) output: &'a Output,
+    /// What was asked for on the command line; nothing, where workloads are generated.
+    pub(crate) workload: Workload,
+    /// What the daemons are.
+    drivers: &'a [Build],
+    /// What is known already.
+    baseline: Baseline,
+    /// Until a signal comes.
+    pub(crate) interrupt: Interrupt,
+}
 
+/// What a hunt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing was found, by all that was asked for.
+    Passed,
+    /// Nothing was found, by less than what was asked for.
+    Cut,
+    /// There is a violation.
+    Violated,
+}
+
+/// Returns whether all is as expected.
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     if args.daemon.is_empty() && args.replay.is_none() {
         hunt_daemon::refuse_options(args)?;
     }
     let harness = Harness::current().map_err(supervised)?;
     let stores = stores(args.store.as_deref())?;
-    let in_turn = faults::in_turn(args, stores.len())?;
-    if args.pairs || stores.len() > 1 {
-        return hunt_pairs::run(args, &harness, &stores, output);
-    }
     let Some(store) = stores.first() else { return Err(CliError::NoStore) };
+    let in_turn = faults::in_turn(args, stores.len())?;
+    let in_rows = args.pairs || stores.len() > 1;
+    if in_rows {
+        hunt_pairs::refuse_options(args)?;
+    }
     if let Some(path) = &args.replay {
-        return replay(args, path, &harness, store, output);
+        return hunt_replay::run(args, path, &harness, store, output);
     }
-    if in_turn {
-        return faults::run(args, &harness, store, output);
-    }
-    if args.daemon.iter().any(|calls| calls == hunt_daemon::RANDOM) {
-        return hunt_daemon::random(args, &harness, store, output);
-    }
-    let workload = Workload { daemons: hunt_daemon::scripts(args)?, ..workload(args) };
+    let is_random = hunt_daemon::is_random(args)?;
+    let workload = workload(args, is_random)?;
+    let baseline = baseline(args)?;
     let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &[], &harness)? };
-    let baseline = baseline(args, false)?;
-    let options = HuntOptions { drivers: drivers.builds.clone(), ..options(args, store, baseline) };
-    let (draws, interrupt) = (io::stderr().is_terminal(), Interrupt::catch());
-    let report = hunt::hunt(&harness, &workload, &options, |executions| {
-        if draws && executions % DRAWN_EVERY == 0 {
-            let _ = write!(io::stderr(), "\r{executions} executions");
+    // Not before: a signal ends `go build` at once.
+    let interrupt = Interrupt::catch();
+    let hunt = Hunt { args, harness: &harness, output, workload, drivers: &drivers.builds, baseline, interrupt };
+    let ending = if in_rows {
+        hunt_pairs::run(&hunt, &stores)
+    } else if in_turn {
+        faults::run(&hunt, store)
+    } else if is_random {
+        hunt_daemon::random(&hunt, store)
+    } else {
+        hunt.one(store)
+    };
+    match ending {
+        // An execution may have failed by the signal. What was found is said by the status, even so.
+        Ok(Ending::Passed | Ending::Cut) | Err(CliError::Supervise(_) | CliError::Release(_)) => hunt.interrupt.obey(),
+        Ok(Ending::Violated) | Err(_) => {}
+    }
+    Ok(ending? == Ending::Passed)
+}
+
+impl Hunt<'_> {
+    /// One workload, of one store.
+    fn one(&self, store: &Store) -> Result<Ending, CliError> {
+        let Self { args, harness, output, workload, interrupt, .. } = self;
+        let options = self.options(store);
+        let line = Executions::start();
+        let report = hunt::hunt(harness, workload, &options, |executions| {
+            line.are(executions);
+            !interrupt.has_come()
+        });
+        drop(line);
+        let report = report.map_err(supervised)?;
+        if let Some(violation) = &report.violation {
+            record::write(&args.record, &violation.recording)?;
         }
-        !interrupt.has_come()
-    });
-    if draws {
-        let _ = write!(io::stderr(), "\r\u{1b}[K");
+        output.print(&match args.format {
+            Format::Table => table(args, store, &report, output),
+            Format::Json => json(args, store, &report),
+        })?;
+        Ok(match verdict(args, &report).1 {
+            "violated" => Ending::Violated,
+            // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
+            "cut" => Ending::Cut,
+            _ => Ending::Passed,
+        })
     }
-    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
-    if let Some(violation) = &report.violation {
-        fs::write(&args.record, violation.recording.write())
-            .map_err(|source| CliError::Create { path: args.record.display().to_string(), source })?;
+
+    /// How each workload of this store is hunted.
+    pub(crate) fn options(&self, store: &Store) -> HuntOptions {
+        let Self { args, drivers, .. } = self;
+        HuntOptions {
+            programs: store.programs.clone(),
+            drivers: drivers.to_vec(),
+            releases: store.releases.clone(),
+            baseline: self.baseline.clone(),
+            search: match (args.preemptions_max, args.strategy) {
+                (Some(preemptions), _) => Search::Bounded { preemptions },
+                (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth() },
+                (None, Some(StrategyName::Exhaustive)) => Search::Exhaustive,
+                (None, None) if args.daemon.is_empty() => Search::Exhaustive,
+                (None, Some(StrategyName::Random) | None) => Search::Random,
+            },
+            faults: faults::wanted(args),
+            seed: args.seed(),
+            lanes: lanes(args),
+            ahead: 2 * lanes(args) <= work::cores(),
+            executions: args.executions_max,
+            time: args.time_max,
+            limits: LIMITS,
+            simplify: args.time_max,
+        }
     }
-    output.print(&match args.format {
-        Format::Table => table(args, store, &report, output),
-        Format::Json => json(args, store, &report),
-    })?;
-    if !report.is_violated() {
-        interrupt.obey();
-    }
-    // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
-    Ok(!matches!(verdict(args, &report).1, "violated" | "cut"))
 }
 
 /// What was asked for on the command line.
-pub(crate) fn workload(args: &HuntArgs) -> Workload {
+fn workload(args: &HuntArgs, is_random: bool) -> Result<Workload, CliError> {
     let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
-    Workload { start: words(&args.start), commands: words(&args.commands), ..Workload::default() }
-}
-
-/// How each workload is hunted.
-pub(crate) fn options(args: &HuntArgs, store: &Store, baseline: Baseline) -> HuntOptions {
-    HuntOptions {
-        programs: store.programs.clone(),
-        drivers: Vec::new(),
-        releases: store.releases.clone(),
-        baseline,
-        search: match (args.preemptions_max, args.strategy) {
-            (Some(preemptions), _) => Search::Bounded { preemptions },
-            (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth() },
-            (None, Some(StrategyName::Exhaustive)) => Search::Exhaustive,
-            (None, None) if args.daemon.is_empty() => Search::Exhaustive,
-            (None, Some(StrategyName::Random) | None) => Search::Random,
-        },
-        faults: faults::wanted(args),
-        seed: args.seed(),
-        lanes: lanes(args),
-        ahead: 2 * lanes(args) <= work::cores(),
-        executions: args.executions_max,
-        time: args.time_max,
-        limits: LIMITS,
-        simplify: args.time_max,
-    }
+    let daemons = if is_random { Vec::new() } else { hunt_daemon::scripts(args)? };
+    Ok(Workload { start: words(&args.start), commands: words(&args.commands), daemons })
 }
 
 /// How many executions are run at once.
@@ -133,10 +177,10 @@ fn lanes(args: &HuntArgs) -> usize {
 }
 
 /// What is known: what a file says; else, of generated workloads, what we know.
-pub(crate) fn baseline(args: &HuntArgs, is_generated: bool) -> Result<Baseline, CliError> {
+fn baseline(args: &HuntArgs) -> Result<Baseline, CliError> {
     let (path, text) = match &args.baseline {
         Some(path) => (path.display().to_string(), fs::read_to_string(path).map_err(|error| error.to_string())),
-        None if is_generated => ("known.toml".to_owned(), Ok(KNOWN.to_owned())),
+        None if args.pairs => ("known.toml".to_owned(), Ok(KNOWN.to_owned())),
         None => return Ok(Baseline::default()),
     };
     text.and_then(|text| Baseline::read(&text)).map_err(|problem| CliError::Baseline { path, problem })
@@ -228,36 +272,6 @@ fn installed_release() -> Option<String> {
     (!release.is_empty()).then(|| release.to_owned())
 }
 
-fn replay(args: &HuntArgs, path: &Path, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
-    let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
-    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    let recording = Recording::read(&text).map_err(refused)?;
-    let drivers = if recording.workload.daemons.is_empty() {
-        hunt_daemon::refuse_options(args)?;
-        Drivers::default()
-    } else {
-        Drivers::build(args, &recording.drivers, harness)?
-    };
-    let replayed = hunt::replay(harness, &store.programs, &drivers.builds, &recording, args.times, LIMITS);
-    let replayed = replayed.map_err(supervised)?;
-    let found = &replayed.found;
-    let shown = found.iter().flatten().filter(|wrong| wrong.property == recording.property).count();
-    let mut text = String::new();
-    if let Some(last) = &replayed.last {
-        text.push_str(&columns(&recording.workload, last));
-    }
-    let mark = if shown > 0 { "✗" } else { "✓" };
-    let detail = found.iter().flatten().next().map_or("nothing is wrong", |wrong| wrong.detail.as_str());
-    output.wrap(&mut text, "", &format!("{mark} {}: {detail}", recording.property));
-    let again = match replayed.again {
-        0 => String::new(),
-        again => format!("; {again} went otherwise inside the daemon, and were run again"),
-    };
-    let _ = writeln!(text, "shown {shown} times out of {}{again}", found.len());
-    output.print(&text)?;
-    Ok(shown == 0)
-}
-
 /// How the search ended, as a verdict.
 pub(crate) fn verdict(args: &HuntArgs, report: &HuntReport) -> (&'static str, &'static str) {
     match report.ended {
@@ -340,25 +354,6 @@ pub(crate) fn again_of(store: Option<&str>, record: &Path) -> String {
 pub(crate) fn by_hand(store: Option<&str>) -> String {
     let store = store.map(|store| format!(" --store {store}")).unwrap_or_default();
     format!("lockproof hunt{store}")
-}
-
-/// A column for each participant.
-fn columns(workload: &Workload, execution: &Execution) -> String {
-    let names: Vec<String> =
-        (0..workload.participants()).map(|at| format!("{}: {}", Workload::name(at), workload.text(at))).collect();
-    let mut text = format!("{}\n", names.join("    "));
-    for (number, step) in execution.steps.iter().enumerate() {
-        let indent = "  ".repeat(step.unit.participant * 4);
-        let _ = writeln!(
-            text,
-            "{:>5}  {indent}{}  {}{}",
-            number + 1,
-            workload.unit(step.unit),
-            step.fault.map(|fault| format!("{fault} in place of: ")).unwrap_or_default(),
-            step.what
-        );
-    }
-    text
 }
 
 #[derive(Serialize)]

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use lockproof_harness::Harness;
@@ -18,10 +16,10 @@ use serde::Serialize;
 
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
-use crate::hunt::{self, Store, supervised};
-use crate::hunt_pairs::numbered;
-use crate::interrupt::Interrupt;
+use crate::hunt::{self, Ending, Hunt, Store, supervised};
 use crate::output::{self, Output};
+use crate::progress::Executions;
+use crate::record;
 use crate::units;
 
 /// What has calls drawn.
@@ -101,46 +99,37 @@ pub(crate) fn scripts(args: &HuntArgs) -> Result<Vec<Script>, CliError> {
     args.daemon.iter().map(script).collect()
 }
 
-/// Hunts with calls that are drawn.
-pub(crate) fn random(args: &HuntArgs, harness: &Harness, store: &Store, output: &Output) -> Result<bool, CliError> {
-    if args.daemon.len() > 1 || !args.commands.is_empty() || !args.start.is_empty() {
+/// Whether calls are to be drawn, and nothing else is asked for then.
+pub(crate) fn is_random(args: &HuntArgs) -> Result<bool, CliError> {
+    let is_random = args.daemon.iter().any(|calls| calls == RANDOM);
+    if is_random && (args.daemon.len() > 1 || !args.commands.is_empty() || !args.start.is_empty()) {
         let problem = "`random` draws the calls, the commands and the store to begin with: it stands alone".into();
         return Err(CliError::Daemon { problem });
     }
-    let drivers = Drivers::build(args, &[], harness)?;
-    let options = HuntOptions {
-        drivers: drivers.builds.clone(),
-        simplify: SIMPLIFY,
-        ..hunt::options(args, store, hunt::baseline(args, false)?)
-    };
-    let (draws, mut failed, interrupt) = (io::stderr().is_terminal(), None, Interrupt::catch());
+    Ok(is_random)
+}
+
+/// Hunts with calls that are drawn.
+pub(crate) fn random(hunt: &Hunt<'_>, store: &Store) -> Result<Ending, CliError> {
+    let Hunt { args, harness, output, interrupt, .. } = hunt;
+    let options = HuntOptions { simplify: SIMPLIFY, ..hunt.options(store) };
+    let (line, mut written) = (Executions::start(), Ok(()));
     let report = search(harness, &options, |executions, shown| {
-        if draws {
-            let _ = write!(io::stderr(), "\r{executions} executions");
-        }
+        line.are(executions);
         // What was found is there, whatever becomes of us.
         if let Some((at, shown)) = shown {
-            let path = numbered(&args.record, at + 1);
-            let written = fs::write(&path, shown.violation.recording.write());
-            failed = written.err().map(|source| CliError::Create { path: path.display().to_string(), source });
+            written = record::write(&record::numbered(&args.record, at + 1), &shown.violation.recording);
         }
-        failed.is_none() && !interrupt.has_come()
+        written.is_ok() && !interrupt.has_come()
     });
-    if draws {
-        let _ = write!(io::stderr(), "\r\u{1b}[K");
-    }
-    let report = report.map_err(|error| interrupt.or(supervised(error)))?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
+    drop(line);
+    let report = report.map_err(supervised)?;
+    written?;
     output.print(&match args.format {
         Format::Table => table(args, store, &report, output),
         Format::Json => json(args, store, &report),
     })?;
-    if report.shown.is_empty() {
-        interrupt.obey();
-    }
-    Ok(report.shown.is_empty())
+    Ok(if report.shown.is_empty() { Ending::Passed } else { Ending::Violated })
 }
 
 fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output) -> String {
@@ -170,7 +159,7 @@ fn table(args: &HuntArgs, store: &Store, report: &SearchReport, output: &Output)
             _ => format!("the recording showed it again {repeated} times of {REPEATS}"),
         };
         output.wrap(&mut text, "  ", &again);
-        let _ = writeln!(text, "  again: {}\n", hunt::again(args, &numbered(&args.record, at + 1)));
+        let _ = writeln!(text, "  again: {}\n", hunt::again(args, &record::numbered(&args.record, at + 1)));
     }
     let (mark, name) = if report.shown.is_empty() { ("·", "sampled") } else { ("✗", "violated") };
     let _ = writeln!(text, "{mark} {name}  random calls of a daemon, a command beside it  ({})", store.name);
@@ -227,7 +216,7 @@ fn json(args: &HuntArgs, store: &Store, report: &SearchReport) -> String {
         property: shown.violation.wrong.property,
         detail: &shown.violation.wrong.detail,
         workload: &shown.violation.recording.workload,
-        recording: numbered(&args.record, at + 1).display().to_string(),
+        recording: record::numbered(&args.record, at + 1).display().to_string(),
         seed: shown.seed,
         executions: shown.executions,
         seconds: shown.after.as_secs_f64(),

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lockproof_harness::Harness;
 use lockproof_harness::hunt::catalogue::From;
 use lockproof_harness::hunt::pairs::{PairsOptions, Plan};
 use lockproof_harness::hunt::workload::Workload;
@@ -16,13 +13,17 @@ use serde::Serialize;
 
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
-use crate::hunt::{ALL, Store, again_of, baseline, by_hand, options, supervised, verdict, workload};
-use crate::interrupt::Interrupt;
+use crate::hunt::{ALL, Ending, Hunt, Store, again_of, by_hand, supervised, verdict};
+use crate::hunt_daemon::{self, RANDOM};
 use crate::output::{self, Output};
-use crate::units;
+use crate::record;
+use crate::units::{self, counted};
 
 /// How wide the names of commands are, where they are beside each other.
 const COMMANDS_WIDTH: usize = 64;
+
+/// The verdict of what could not be run.
+const NOT_RUN: &str = "not run";
 
 /// What came of one workload in one release.
 #[derive(Debug, Serialize)]
@@ -55,23 +56,28 @@ struct Table {
     recorded: usize,
 }
 
-/// Returns whether nothing new was found.
-pub(crate) fn run(args: &HuntArgs, harness: &Harness, stores: &[Store], output: &Output) -> Result<bool, CliError> {
-    if args.replay.is_some() || args.crash || !args.fail.is_empty() {
-        let why = "--replay, --crash and --fail need one store, not all".to_owned();
+/// Refuses what there are no rows for.
+pub(crate) fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
+    let refused = args.replay.is_some() || args.crash || !args.fail.is_empty();
+    if refused || args.daemon.iter().any(|calls| calls == RANDOM) {
+        let why = "--replay, --crash, --fail and --daemon random need one store, not all".to_owned();
         return Err(CliError::Nothing { why });
     }
-    let (began, interrupt) = (Instant::now(), Interrupt::catch());
+    Ok(())
+}
+
+/// A row for each workload and release.
+pub(crate) fn run(hunt: &Hunt<'_>, stores: &[Store]) -> Result<Ending, CliError> {
+    let Hunt { args, harness, output, workload, interrupt, .. } = hunt;
+    let began = Instant::now();
     let mut table = Table::default();
     for store in stores {
         if args.pairs {
-            pairs(args, harness, store, &interrupt, &mut table, output)?;
+            pairs(hunt, store, &mut table)?;
         } else if !interrupt.has_come() {
-            let workload = workload(args);
-            let options = options(args, store, baseline(args, false)?);
-            let report = hunt::hunt(harness, &workload, &options, |_| !interrupt.has_come());
-            let report = report.map_err(|error| interrupt.or(supervised(error)))?;
-            let cell = table.add(args, store, "", &workload, &report)?;
+            let options = hunt.options(store);
+            let report = hunt::hunt(harness, workload, &options, |_| !interrupt.has_come()).map_err(supervised)?;
+            let cell = table.add(args, store, "", workload, &report)?;
             row(cell, args, output)?;
         }
     }
@@ -79,28 +85,23 @@ pub(crate) fn run(args: &HuntArgs, harness: &Harness, stores: &[Store], output: 
         Format::Table => table.summary(stores, began.elapsed(), output),
         Format::Json => table.json(args, stores),
     })?;
-    let passed = table.cells.iter().all(|cell| cell.property.is_none());
-    if passed {
-        interrupt.obey();
-    }
-    Ok(passed)
+    let has = |is: &dyn Fn(&Cell) -> bool| table.cells.iter().any(is);
+    Ok(match () {
+        () if has(&|cell| cell.property.is_some()) => Ending::Violated,
+        () if has(&|cell| cell.verdict == NOT_RUN) => Ending::Cut,
+        () => Ending::Passed,
+    })
 }
 
-fn pairs(
-    args: &HuntArgs,
-    harness: &Harness,
-    store: &Store,
-    interrupt: &Interrupt,
-    table: &mut Table,
-    output: &Output,
-) -> Result<(), CliError> {
+fn pairs(hunt: &Hunt<'_>, store: &Store, table: &mut Table) -> Result<(), CliError> {
+    let Hunt { args, harness, output, interrupt, .. } = hunt;
     let options = PairsOptions {
-        hunt: options(args, store, baseline(args, true)?),
+        hunt: hunt.options(store),
         from: if args.from.is_empty() { From::ALL.to_vec() } else { args.from.clone() },
         triples: args.triples,
         time: args.duration,
     };
-    let plan = Plan::new(harness, &options).map_err(|error| interrupt.or(supervised(error)))?;
+    let plan = Plan::new(harness, &options).map_err(supervised)?;
     if plan.is_empty() {
         return Err(CliError::Nothing { why: format!("{} knows none of the commands of a store", store.name) });
     }
@@ -132,7 +133,7 @@ fn pairs(
     if let Some(problem) = problem {
         return Err(problem);
     }
-    let not_reached = not_reached.map_err(|error| interrupt.or(supervised(error)))?;
+    let not_reached = not_reached.map_err(supervised)?;
     table.not_reached.insert(release, not_reached);
     Ok(())
 }
@@ -160,16 +161,19 @@ impl Table {
         let mut again = None;
         if let Some(violation) = &report.violation {
             self.recorded += 1;
-            let record = numbered(&args.record, self.recorded);
-            fs::write(&record, violation.recording.write())
-                .map_err(|source| CliError::Create { path: record.display().to_string(), source })?;
-            again = Some(again_of(named, &record));
+            let record = record::numbered(&args.record, self.recorded);
+            record::write(&record, &violation.recording)?;
+            again = Some(again_of(named, &record) + &hunt_daemon::drivers(args));
         } else if report.lock_cycle.is_some() {
-            let quoted = |option: &str, commands: &[Vec<String>]| -> String {
-                commands.iter().map(|words| format!(" {option}'{}'", words.join(" "))).collect()
+            let quoted = |option: &str, texts: &mut dyn Iterator<Item = String>| -> String {
+                texts.map(|text| format!(" {option}'{text}'")).collect()
             };
-            let (start, commands) = (quoted("--start ", &workload.start), quoted("", &workload.commands));
-            again = Some(format!("{}{start}{commands}", by_hand(named)));
+            let start = quoted("--start ", &mut workload.start.iter().map(|words| words.join(" ")));
+            let commands = quoted("", &mut workload.commands.iter().map(|words| words.join(" ")));
+            let daemons = quoted("--daemon ", &mut workload.daemons.iter().map(ToString::to_string));
+            let driver = quoted("--driver ", &mut args.driver.iter().cloned());
+            let library = hunt_daemon::drivers(args);
+            again = Some(format!("{}{start}{commands}{daemons}{driver}{library}", by_hand(named)));
         }
         let wrong = report.violation.as_ref().map(|violation| &violation.wrong).or(report.lock_cycle.as_ref());
         let (mark, verdict) = verdict(args, report);
@@ -196,7 +200,7 @@ impl Table {
             release: store.releases.join(","),
             from,
             commands: commands(workload),
-            verdict: "not run",
+            verdict: NOT_RUN,
             mark: "!",
             executions: 0,
             seconds: 0.0,
@@ -215,17 +219,19 @@ impl Table {
             text.push_str(&self.releases(stores));
         }
         let count = |is: &dyn Fn(&Cell) -> bool| self.cells.iter().filter(|cell| is(cell)).count();
-        let verdicts = ["proved", "bounded", "sampled", "cut", "violated", "not run"].map(|verdict| {
+        let verdicts = ["proved", "bounded", "sampled", "cut", "violated", NOT_RUN].map(|verdict| {
             let number = count(&|cell| cell.verdict == verdict);
             (number > 0).then(|| format!("{number} {verdict}"))
         });
         let verdicts: Vec<String> = verdicts.into_iter().flatten().collect();
-        let executions: u64 = self.cells.iter().map(|cell| cell.executions).sum();
+        let workloads = |number: usize| counted(number, "workload", "workloads");
+        let executions = self.cells.iter().map(|cell| cell.executions).sum::<u64>();
         let _ = writeln!(
             text,
-            "\n{} workloads: {}; {executions} executions, {}",
-            self.cells.len(),
+            "\n{}: {}; {}, {}",
+            workloads(self.cells.len()),
             verdicts.join(", "),
+            counted(executions, "execution", "executions"),
             units::time(lasted)
         );
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -233,23 +239,24 @@ impl Table {
             *known.entry(name).or_insert(0) += 1;
         }
         let new = count(&|cell| cell.property.is_some());
-        let _ = writeln!(text, "{new} new findings, {} known ones", known.len());
-        for (name, workloads) in known {
-            let _ = writeln!(text, "  known: {name}, in {workloads} workloads");
+        let new_ones = counted(new, "new finding", "new findings");
+        let _ = writeln!(text, "{new_ones}, {}", counted(known.len(), "known one", "known ones"));
+        for (name, number) in known {
+            let _ = writeln!(text, "  known: {name}, in {}", workloads(number));
         }
         let mut new: BTreeMap<&str, usize> = BTreeMap::new();
         for property in self.cells.iter().filter_map(|cell| cell.property.as_deref()) {
             *new.entry(property).or_insert(0) += 1;
         }
-        for (property, workloads) in new {
-            let _ = writeln!(text, "  new: {property}, in {workloads} workloads");
+        for (property, number) in new {
+            let _ = writeln!(text, "  new: {property}, in {}", workloads(number));
         }
         for (release, number) in self.not_reached.iter().filter(|(_, number)| **number > 0) {
-            let _ = writeln!(text, "  {release}: {number} workloads were not reached (--for, or an interrupt)");
+            let _ = writeln!(text, "  {release}: not reached (--for, or an interrupt): {}", workloads(*number));
         }
         let whole = count(&|cell| cell.not_modelled.is_some());
         if whole > 0 {
-            let _ = writeln!(text, "  {whole} workloads were compared with whole commands only");
+            let _ = writeln!(text, "  compared with whole commands only: {}", workloads(whole));
         }
         for left_out in &self.left_out {
             output.wrap(&mut text, "  left out: ", left_out);
@@ -276,7 +283,7 @@ impl Table {
             for name in &names {
                 let of = |cell: &&Cell| cell.release == *name && cell.from == from && cell.commands == commands;
                 let shown = self.cells.iter().find(of).map_or_else(
-                    || "not run".to_owned(),
+                    || NOT_RUN.to_owned(),
                     |cell| {
                         let what = cell.property.as_deref().unwrap_or(cell.verdict);
                         let known = if cell.known.is_empty() { "" } else { " k" };
@@ -316,7 +323,7 @@ impl Table {
 }
 
 fn commands(workload: &Workload) -> String {
-    workload.commands.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join(" ‖ ")
+    (0..workload.participants()).map(|participant| workload.text(participant)).collect::<Vec<_>>().join(" ‖ ")
 }
 
 /// Prints a row as soon as it is there.
@@ -326,13 +333,14 @@ fn row(cell: &Cell, args: &HuntArgs, output: &Output) -> Result<(), CliError> {
     }
     progress(0, 0, "");
     let Cell { release, from, commands, mark, verdict, executions, .. } = cell;
-    let mut text = format!("{mark} {verdict:<8}  {release}  {from:<9} {commands}  {executions} executions");
+    let executions = counted(*executions, "execution", "executions");
+    let mut text = format!("{mark} {verdict:<8}  {release}  {from:<9} {commands}  {executions}");
     for (known, times) in &cell.known {
         let _ = write!(text, "; known: {known} × {times}");
     }
     text.push('\n');
     if let Some(detail) = &cell.detail {
-        let property = cell.property.as_deref().unwrap_or("not run");
+        let property = cell.property.as_deref().unwrap_or(NOT_RUN);
         output.wrap(&mut text, "    ", &format!("{property}: {detail}"));
     }
     if let Some(why) = cell.not_modelled.as_ref().filter(|_| cell.property.is_some()) {
@@ -342,26 +350,4 @@ fn row(cell: &Cell, args: &HuntArgs, output: &Output) -> Result<(), CliError> {
         let _ = writeln!(text, "    again: {again}");
     }
     output.print(&text)
-}
-
-/// Where the violation of this number, from 1, is written: `lockproof-hunt.json`, `lockproof-hunt-2.json`.
-pub(crate) fn numbered(record: &Path, number: usize) -> PathBuf {
-    if number == 1 {
-        return record.to_path_buf();
-    }
-    let stem = record.file_stem().unwrap_or_default().to_string_lossy();
-    let end = record.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
-    record.with_file_name(format!("{stem}-{number}{end}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_violation_has_a_file_of_its_own() {
-        assert_eq!(numbered(Path::new("a/found.json"), 1), Path::new("a/found.json"));
-        assert_eq!(numbered(Path::new("a/found.json"), 2), Path::new("a/found-2.json"));
-        assert_eq!(numbered(Path::new("found"), 3), Path::new("found-3"));
-    }
 }

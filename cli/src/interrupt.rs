@@ -30,12 +30,6 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed) != 0
     }
 
-    /// An error, if no signal has come: else it may be of that, and the process ends by it.
-    pub(crate) fn or<E>(&self, error: E) -> E {
-        self.obey();
-        error
-    }
-
     /// Ends the process by the signal, if one has come: who waits for it sees the signal, as of any command that is
     /// interrupted.
     pub(crate) fn obey(&self) {

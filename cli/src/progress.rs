@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,29 @@ impl Progress {
 
     fn change(&self, change: impl FnOnce(&mut Work) -> bool) {
         change(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The line that says how many executions there were. Dropping it wipes it away.
+#[derive(Debug)]
+pub(crate) struct Executions {
+    number: Arc<AtomicU64>,
+    _ticker: Ticker,
+}
+
+impl Executions {
+    /// Begins to watch.
+    pub(crate) fn start() -> Self {
+        let number: Arc<AtomicU64> = Arc::default();
+        let watched = Arc::clone(&number);
+        let line =
+            move |elapsed: Duration| format!("{} executions, {} s", watched.load(Ordering::Relaxed), elapsed.as_secs());
+        Self { number, _ticker: Ticker::start(line, None) }
+    }
+
+    /// There were so many.
+    pub(crate) fn are(&self, number: u64) {
+        self.number.store(number, Ordering::Relaxed);
     }
 }
 

@@ -54,6 +54,16 @@ fn a_lost_update_is_found_recorded_and_shown_again() {
     let again = hunt(folder.path(), &["--replay", "lockproof-hunt.json", "--times", "5"]);
     assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
     assert!(stdout(&again).ends_with("shown 5 times out of 5\n"), "{}", stdout(&again));
+    let json = hunt(folder.path(), &["--replay", "lockproof-hunt.json", "--format", "json"]);
+    assert_eq!(json.status.code(), Some(1), "{}", stderr(&json));
+    let said: serde_json::Value = serde_json::from_str(&stdout(&json)).expect("JSON");
+    assert_eq!((&said["shown"], &said["found"][0]["property"]), (&1.into(), &said["property"]), "{said}");
+    assert_eq!(said["participants"], serde_json::json!(["put x", "put y"]));
+    let steps = said["steps"].as_array().expect("steps");
+    assert!(
+        steps.iter().any(|step| step["participant"] == 1 && step["what"] == "renames root/new.y to root/names"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -229,6 +239,47 @@ fn pairs_fail_on_what_is_new_and_not_on_what_is_known() {
         "{}",
         stdout(&output)
     );
+}
+
+/// The program is gone after its first `wipe`: nothing is said of any order, which is no pass.
+#[test]
+fn what_could_not_be_run_is_no_pass() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gone");
+    let program = NAMED.replace("create-layer  makes\\n  ", "").replace("wipe) ", "wipe) rm -f \"$0\"; ");
+    fs::write(&path, program).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+    let output =
+        command(&["hunt", "--pairs", "--from", "empty", "--store"]).arg(&path).output().expect("our own command");
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    let said = stdout(&output);
+    assert!(said.contains("\n1 workload: 1 not run; 0 executions, "), "{said}");
+    assert!(said.contains("\n0 new findings, 0 known ones\n"), "{said}");
+}
+
+/// Each release meets the daemon, too.
+#[test]
+fn a_table_of_releases_has_the_daemons() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for release in ["1.0", "2.0"] {
+        let place = folder.path().join("target/releases").join(release);
+        fs::create_dir_all(&place).expect("a folder");
+        fs::rename(store(folder.path()), place.join("containers-storage")).expect("a program");
+    }
+    let all = |arguments: &[&str]| {
+        let begin = ["hunt", "--store", "all", "--driver", "reference:v1_43", "--executions-max", "5", "--daemon"];
+        command(&begin).args(arguments).current_dir(folder.path()).output().expect("our own command")
+    };
+    let output = all(&["open a; a images", "put x"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    let said = stdout(&output);
+    for release in ["1.0", "2.0"] {
+        let row = format!("· sampled   {release}            put x ‖ open a; a images  5 executions\n");
+        assert!(said.contains(&row), "{said}");
+    }
+    let refused = all(&["random"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stdout(&refused));
+    assert!(stderr(&refused).contains("--daemon random"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! Recordings of violations, in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lockproof_harness::hunt::recording::Recording;
+
+use crate::error::CliError;
+
+/// Where the violation of this number, from 1, is written: `lockproof-hunt.json`, `lockproof-hunt-2.json`.
+pub(crate) fn numbered(record: &Path, number: usize) -> PathBuf {
+    if number == 1 {
+        return record.to_path_buf();
+    }
+    let stem = record.file_stem().unwrap_or_default().to_string_lossy();
+    let end = record.extension().map(|end| format!(".{}", end.to_string_lossy())).unwrap_or_default();
+    record.with_file_name(format!("{stem}-{number}{end}"))
+}
+
+/// Writes one.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write(path: &Path, recording: &Recording) -> Result<(), CliError> {
+    fs::write(path, recording.write()).map_err(|source| CliError::Create { path: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_violation_has_a_file_of_its_own() {
+        assert_eq!(numbered(Path::new("a/found.json"), 1), Path::new("a/found.json"));
+        assert_eq!(numbered(Path::new("a/found.json"), 2), Path::new("a/found-2.json"));
+        assert_eq!(numbered(Path::new("found"), 3), Path::new("found-3"));
+    }
+}
