@@ -76,6 +76,17 @@ pub(crate) enum CliError {
         /// What asks for that.
         help: &'static str,
     },
+    /// An option that would change nothing.
+    #[error("`{option}` means nothing to {to}")]
+    #[diagnostic(help("{help}"))]
+    Meaningless {
+        /// The option.
+        option: String,
+        /// What was asked for.
+        to: &'static str,
+        /// What it goes with.
+        help: String,
+    },
     /// An option that means nothing to faults that come at every event in turn.
     #[error("`{option}` goes with --crash and --fail only where a strategy draws the faults")]
     #[diagnostic(help(
@@ -228,6 +239,7 @@ impl CliError {
             | CliError::OptionOfStrategy { .. }
             | CliError::OptionOfDaemon { .. }
             | CliError::FaultsInTurn { .. }
+            | CliError::Meaningless { .. }
             | CliError::UnknownStore { .. }
             | CliError::UnknownDriver { .. }
             | CliError::Baseline { .. }

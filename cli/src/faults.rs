@@ -30,7 +30,7 @@ pub(crate) fn wanted(args: &HuntArgs) -> Vec<Fault> {
 }
 
 /// Whether they come at every event in turn, and not where a strategy draws them.
-pub(crate) fn in_turn(args: &HuntArgs, stores: usize) -> Result<bool, CliError> {
+pub(crate) fn in_turn(args: &HuntArgs) -> Result<bool, CliError> {
     if wanted(args).is_empty() || matches!(args.strategy, Some(StrategyName::Pct | StrategyName::Random)) {
         return Ok(false);
     }
@@ -38,7 +38,6 @@ pub(crate) fn in_turn(args: &HuntArgs, stores: usize) -> Result<bool, CliError> 
         ("--strategy exhaustive", args.strategy.is_some()),
         ("--seed", args.seed.is_some()),
         ("--depth", args.depth.is_some()),
-        ("--store all", stores > 1),
     ];
     match refused.into_iter().find(|(_, is_given)| *is_given) {
         Some((option, _)) => Err(CliError::FaultsInTurn { option }),

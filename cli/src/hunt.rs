@@ -29,6 +29,7 @@ use crate::output::{self, Output};
 use crate::progress::Executions;
 use crate::record;
 use crate::units;
+use crate::way::Way;
 use crate::work;
 
 /// Where `scripts/fetch-releases.sh` puts releases.
@@ -48,10 +49,10 @@ pub(crate) struct Hunt<'a> {
     pub(crate) args: &'a HuntArgs,
     pub(crate) harness: &'a Harness,
     pub(crate) output: &'a Output,
-    /// What was asked for on the command line; nothing, where workloads are generated.
+    /// What was asked for on the command line; nothing, where it is generated or recorded.
     pub(crate) workload: Workload,
     /// What the daemons are.
-    drivers: &'a [Build],
+    pub(crate) drivers: &'a [Build],
     /// What is known already.
     baseline: Baseline,
     /// Until a signal comes.
@@ -71,35 +72,25 @@ pub(crate) enum Ending {
 
 /// Returns whether all is as expected.
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
-    if args.daemon.is_empty() && args.replay.is_none() {
-        hunt_daemon::refuse_options(args)?;
-    }
     let harness = Harness::current().map_err(supervised)?;
     let stores = stores(args.store.as_deref())?;
     let Some(store) = stores.first() else { return Err(CliError::NoStore) };
-    let in_turn = faults::in_turn(args, stores.len())?;
-    let in_rows = args.pairs || stores.len() > 1;
-    if in_rows {
-        hunt_pairs::refuse_options(args)?;
-    }
-    if let Some(path) = &args.replay {
-        return hunt_replay::run(args, path, &harness, store, output);
-    }
-    let is_random = hunt_daemon::is_random(args)?;
-    let workload = workload(args, is_random)?;
+    let way = Way::of(args, stores.len())?;
+    let recording = args.replay.as_deref().map(hunt_replay::read).transpose()?;
+    let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
+    let (start, commands) = (words(&args.start), words(&args.commands));
+    let workload = Workload { start, commands, daemons: way.scripts(args)? };
     let baseline = baseline(args)?;
-    let drivers = if args.daemon.is_empty() { Drivers::default() } else { Drivers::build(args, &[], &harness)? };
+    let drivers = Drivers::of(args, recording.as_ref(), &harness)?;
     // Not before: a signal ends `go build` at once.
     let interrupt = Interrupt::catch();
     let hunt = Hunt { args, harness: &harness, output, workload, drivers: &drivers.builds, baseline, interrupt };
-    let ending = if in_rows {
-        hunt_pairs::run(&hunt, &stores)
-    } else if in_turn {
-        faults::run(&hunt, store)
-    } else if is_random {
-        hunt_daemon::random(&hunt, store)
-    } else {
-        hunt.one(store)
+    let ending = match (way, &recording) {
+        (Way::FaultsInTurn, _) => faults::run(&hunt, store),
+        (Way::Random, _) => hunt_daemon::random(&hunt, store),
+        (_, Some(recording)) => hunt_replay::run(&hunt, store, recording),
+        (Way::Workload, None) if stores.len() == 1 => hunt.one(store),
+        (_, None) => hunt_pairs::run(&hunt, &stores),
     };
     match ending {
         // An execution may have failed by the signal. What was found is said by the status, even so.
@@ -144,12 +135,11 @@ impl Hunt<'_> {
             drivers: drivers.to_vec(),
             releases: store.releases.clone(),
             baseline: self.baseline.clone(),
-            search: match (args.preemptions_max, args.strategy) {
+            search: match (args.preemptions_max, args.strategy()) {
                 (Some(preemptions), _) => Search::Bounded { preemptions },
-                (None, Some(StrategyName::Pct)) => Search::Pct { depth: args.depth() },
-                (None, Some(StrategyName::Exhaustive)) => Search::Exhaustive,
-                (None, None) if args.daemon.is_empty() => Search::Exhaustive,
-                (None, Some(StrategyName::Random) | None) => Search::Random,
+                (None, StrategyName::Pct) => Search::Pct { depth: args.depth() },
+                (None, StrategyName::Exhaustive) => Search::Exhaustive,
+                (None, StrategyName::Random) => Search::Random,
             },
             faults: faults::wanted(args),
             seed: args.seed(),
@@ -161,13 +151,6 @@ impl Hunt<'_> {
             simplify: args.time_max,
         }
     }
-}
-
-/// What was asked for on the command line.
-fn workload(args: &HuntArgs, is_random: bool) -> Result<Workload, CliError> {
-    let words = |commands: &[String]| commands.iter().map(|command| Workload::words(command)).collect();
-    let daemons = if is_random { Vec::new() } else { hunt_daemon::scripts(args)? };
-    Ok(Workload { start: words(&args.start), commands: words(&args.commands), daemons })
 }
 
 /// How many executions are run at once.

@@ -10,6 +10,7 @@ use lockproof_harness::hunt::HuntOptions;
 use lockproof_harness::hunt::build::{Build, LIBRARY};
 use lockproof_harness::hunt::daemon::script::Script;
 use lockproof_harness::hunt::daemon::search::{REPEATS, SearchReport, Shown, search};
+use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::library::{Source, build};
 use serde::Serialize;
@@ -36,8 +37,18 @@ pub(crate) struct Drivers {
 }
 
 impl Drivers {
+    /// Those of what was recorded, or was asked for; none where there are no daemons.
+    pub(crate) fn of(args: &HuntArgs, recording: Option<&Recording>, harness: &Harness) -> Result<Self, CliError> {
+        let are_needed = recording.map_or(!args.daemon.is_empty(), |recording| !recording.workload.daemons.is_empty());
+        if !are_needed {
+            refuse_options(args)?;
+            return Ok(Self::default());
+        }
+        Self::build(args, recording.map_or(&[], |recording| &recording.drivers), harness)
+    }
+
     /// What was asked for; else what was `recorded`; else the library.
-    pub(crate) fn build(args: &HuntArgs, recorded: &[String], harness: &Harness) -> Result<Self, CliError> {
+    fn build(args: &HuntArgs, recorded: &[String], harness: &Harness) -> Result<Self, CliError> {
         let library = [LIBRARY.to_owned()];
         let names = [&args.driver, recorded, &library].into_iter().find(|names| !names.is_empty()).unwrap_or_default();
         if !names.iter().any(|name| name == LIBRARY)
@@ -78,7 +89,7 @@ fn of_the_library(args: &HuntArgs) -> Option<&'static str> {
 }
 
 /// Refuses what is about daemons where there are none.
-pub(crate) fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
+fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
     let given = (!args.driver.is_empty()).then_some("--driver").or(of_the_library(args));
     given.map_or(Ok(()), |option| Err(CliError::OptionOfDaemon { option, of: "daemons", help: "--daemon" }))
 }
@@ -99,14 +110,13 @@ pub(crate) fn scripts(args: &HuntArgs) -> Result<Vec<Script>, CliError> {
     args.daemon.iter().map(script).collect()
 }
 
-/// Whether calls are to be drawn, and nothing else is asked for then.
-pub(crate) fn is_random(args: &HuntArgs) -> Result<bool, CliError> {
-    let is_random = args.daemon.iter().any(|calls| calls == RANDOM);
-    if is_random && (args.daemon.len() > 1 || !args.commands.is_empty() || !args.start.is_empty()) {
+/// Refuses what has no place beside workloads that are drawn.
+pub(crate) fn refuse_beside_random(args: &HuntArgs) -> Result<(), CliError> {
+    if args.daemon.len() > 1 || !args.commands.is_empty() || !args.start.is_empty() {
         let problem = "`random` draws the calls, the commands and the store to begin with: it stands alone".into();
         return Err(CliError::Daemon { problem });
     }
-    Ok(is_random)
+    Ok(())
 }
 
 /// Hunts with calls that are drawn.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::args::{Format, HuntArgs};
 use crate::error::CliError;
 use crate::hunt::{ALL, Ending, Hunt, Store, again_of, by_hand, supervised, verdict};
-use crate::hunt_daemon::{self, RANDOM};
+use crate::hunt_daemon;
 use crate::output::{self, Output};
 use crate::record;
 use crate::units::{self, counted};
@@ -54,16 +54,6 @@ struct Table {
     not_reached: BTreeMap<String, usize>,
     left_out: Vec<String>,
     recorded: usize,
-}
-
-/// Refuses what there are no rows for.
-pub(crate) fn refuse_options(args: &HuntArgs) -> Result<(), CliError> {
-    let refused = args.replay.is_some() || args.crash || !args.fail.is_empty();
-    if refused || args.daemon.iter().any(|calls| calls == RANDOM) {
-        let why = "--replay, --crash, --fail and --daemon random need one store, not all".to_owned();
-        return Err(CliError::Nothing { why });
-    }
-    Ok(())
 }
 
 /// A row for each workload and release.

@@ -4,47 +4,44 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use lockproof_harness::Harness;
 use lockproof_harness::hunt::execution::Execution;
 use lockproof_harness::hunt::recording::Recording;
 use lockproof_harness::hunt::workload::Workload;
-use lockproof_harness::hunt::{self, Replayed};
+use lockproof_harness::hunt::{Replayed, replay};
 use serde::Serialize;
 
-use crate::args::{Format, HuntArgs};
+use crate::args::Format;
 use crate::error::CliError;
-use crate::hunt::{LIMITS, Store, supervised};
-use crate::hunt_daemon::{self, Drivers};
-use crate::output::{self, Output};
+use crate::hunt::{Ending, Hunt, LIMITS, Store, supervised};
+use crate::output;
+use crate::progress::Executions;
 
-/// Returns whether what was recorded is not there any more.
-pub(crate) fn run(
-    args: &HuntArgs,
-    path: &Path,
-    harness: &Harness,
-    store: &Store,
-    output: &Output,
-) -> Result<bool, CliError> {
+/// Reads a recording.
+pub(crate) fn read(path: &Path) -> Result<Recording, CliError> {
     let refused = |problem: String| CliError::Recording { path: path.display().to_string(), problem };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    let recording = Recording::read(&text).map_err(refused)?;
-    let drivers = if recording.workload.daemons.is_empty() {
-        hunt_daemon::refuse_options(args)?;
-        Drivers::default()
-    } else {
-        Drivers::build(args, &recording.drivers, harness)?
-    };
-    let replayed = hunt::replay(harness, &store.programs, &drivers.builds, &recording, args.times, LIMITS);
+    Recording::read(&text).map_err(refused)
+}
+
+/// As often as was asked for, or until a signal comes.
+pub(crate) fn run(hunt: &Hunt<'_>, store: &Store, recording: &Recording) -> Result<Ending, CliError> {
+    let Hunt { args, harness, output, drivers, interrupt, .. } = hunt;
+    let line = Executions::start();
+    let replayed = replay(harness, &store.programs, drivers, recording, LIMITS, |done| {
+        line.are(done as u64);
+        done < args.times && !interrupt.has_come()
+    });
+    drop(line);
     let replayed = replayed.map_err(supervised)?;
     let shown = replayed.found.iter().flatten().filter(|wrong| wrong.property == recording.property).count();
     output.print(&match args.format {
-        Format::Table => table(&recording, &replayed, shown, output),
-        Format::Json => json(store, &recording, &replayed, shown),
+        Format::Table => table(hunt, recording, &replayed, shown),
+        Format::Json => json(hunt, store, recording, &replayed, shown),
     })?;
-    Ok(shown == 0)
+    Ok(if shown > 0 { Ending::Violated } else { Ending::Passed })
 }
 
-fn table(recording: &Recording, replayed: &Replayed, shown: usize, output: &Output) -> String {
+fn table(hunt: &Hunt<'_>, recording: &Recording, replayed: &Replayed, shown: usize) -> String {
     let found = &replayed.found;
     let mut text = String::new();
     if let Some(last) = &replayed.last {
@@ -52,12 +49,14 @@ fn table(recording: &Recording, replayed: &Replayed, shown: usize, output: &Outp
     }
     let mark = if shown > 0 { "✗" } else { "✓" };
     let detail = found.iter().flatten().next().map_or("nothing is wrong", |wrong| wrong.detail.as_str());
-    output.wrap(&mut text, "", &format!("{mark} {}: {detail}", recording.property));
+    hunt.output.wrap(&mut text, "", &format!("{mark} {}: {detail}", recording.property));
     let again = match replayed.again {
         0 => String::new(),
         again => format!("; {again} went otherwise inside the daemon, and were run again"),
     };
-    let _ = writeln!(text, "shown {shown} times out of {}{again}", found.len());
+    let wanted = hunt.args.times;
+    let cut = if found.len() < wanted { format!("; interrupted before all {wanted}") } else { String::new() };
+    let _ = writeln!(text, "shown {shown} times out of {}{again}{cut}", found.len());
     text
 }
 
@@ -86,6 +85,8 @@ struct Json<'a> {
     store: &'a str,
     /// What was recorded.
     property: &'a str,
+    /// How often it was to be run; it was as often as there is something in `found`.
+    times: usize,
     shown: usize,
     /// Each time, what was wrong.
     found: Vec<Option<JsonWrong<'a>>>,
@@ -109,7 +110,7 @@ struct JsonStep<'a> {
     fault: Option<String>,
 }
 
-fn json(store: &Store, recording: &Recording, replayed: &Replayed, shown: usize) -> String {
+fn json(hunt: &Hunt<'_>, store: &Store, recording: &Recording, replayed: &Replayed, shown: usize) -> String {
     let workload = &recording.workload;
     let found = replayed
         .found
@@ -125,6 +126,7 @@ fn json(store: &Store, recording: &Recording, replayed: &Replayed, shown: usize)
         version: 1,
         store: &store.name,
         property: &recording.property,
+        times: hunt.args.times,
         shown,
         found: found.collect(),
         run_again: replayed.again,

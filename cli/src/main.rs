@@ -33,12 +33,13 @@ mod stress;
 mod ticker;
 mod trace;
 mod units;
+mod way;
 mod witness;
 mod work;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use args::{Cli, Command};
 use error::CliError;
@@ -51,7 +52,7 @@ const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
     lockproof_harness::worker::run_if_asked();
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let output = Output::new(cli.color);
     error::show_with(output.errors_in_color());
     match run(cli, &output) {

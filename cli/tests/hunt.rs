@@ -347,7 +347,7 @@ fn options_of_daemons_are_refused_where_there_are_none() {
     let folder = tempfile::tempdir().expect("a folder");
     for (options, refused) in [
         (&["--race", "layers"][..], "`--race` is about daemons"),
-        (&["--go-source", ".", "--pairs"], "`--go-source` is about daemons"),
+        (&["--go-source", ".", "layers"], "`--go-source` is about daemons"),
         (&["--driver", "library", "layers", "images"], "`--driver` is about daemons"),
         (
             &["--driver", "reference:v1_43", "--go-source", ".", "--daemon", "open a"],
@@ -357,5 +357,36 @@ fn options_of_daemons_are_refused_where_there_are_none() {
         let output = hunt(folder.path(), options);
         assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
         assert!(stderr(&output).contains(refused), "{}", stderr(&output));
+    }
+}
+
+/// Who gives an option expects that it changes something.
+#[test]
+fn options_that_would_change_nothing_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (options, refused) in [
+        (
+            &["layers", "--times", "3"][..],
+            "`--times` means nothing to the interleavings of one workload it goes with `--replay`",
+        ),
+        (
+            &["layers", "--from", "empty"],
+            "`--from` means nothing to the interleavings of one workload it goes with `--pairs`",
+        ),
+        (&["layers", "--for", "10m"], "`--for` means nothing"),
+        (&["layers", "--seed", "1"], "`--seed` means nothing to `--strategy exhaustive`"),
+        (&["layers", "--strategy", "random", "--depth", "2"], "`--depth` means nothing to `--strategy random`"),
+        (&["--pairs", "--times", "1"], "`--times` means nothing to `--pairs`"),
+        (&["--pairs", "--race"], "`--race` means nothing to `--pairs`"),
+        (&["--crash", "layers", "--lanes", "1"], "`--lanes` means nothing to faults at every event in turn"),
+        (&["--daemon", "random", "--strategy", "pct"], "`--strategy` means nothing to `--daemon random`"),
+        (&["--replay", "not.json", "--time-max", "1s"], "`--time-max` means nothing to `--replay`"),
+        (&["--replay", "not.json", "--record", "other.json"], "`--record` means nothing to `--replay`"),
+    ] {
+        let output = hunt(folder.path(), options);
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {}", stdout(&output));
+        let said: Vec<String> = stderr(&output).split_whitespace().map(str::to_owned).collect();
+        let said = said.join(" ").replace("│ ", "").replace("help: ", "");
+        assert!(said.contains(refused), "{options:?}: {said}");
     }
 }

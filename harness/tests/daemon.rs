@@ -15,7 +15,7 @@ use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{Ended, HuntOptions, HuntReport, Search, hunt, replay};
 
 /// How often what was found is shown again.
-const TIMES: u32 = 5;
+const TIMES: usize = 5;
 
 /// The command and the driver.
 fn programs() -> Option<(PathBuf, &'static Path)> {
@@ -48,9 +48,11 @@ fn found_with((command, driver): (PathBuf, &Path), workload: &Workload, property
     let report = hunted_with((command.clone(), driver), workload, 20);
     let Some(violation) = &report.violation else { panic!("nothing is found: {report:?}") };
     assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
-    let again = replay(&harness(), &[command.into()], &[driver.into()], &violation.recording, TIMES, LIMITS).unwrap();
+    let again =
+        replay(&harness(), &[command.into()], &[driver.into()], &violation.recording, LIMITS, |done| done < TIMES)
+            .unwrap();
     let shown = again.found.iter().flatten().filter(|wrong| wrong.property == property).count();
-    assert_eq!(shown, TIMES as usize, "{:?}", again.found);
+    assert_eq!(shown, TIMES, "{:?}", again.found);
     violation.wrong.detail.clone()
 }
 
@@ -135,6 +137,7 @@ fn a_kill_near_a_document_leaves_what_others_build_upon() {
     let recording = &shown.unwrap_or_else(|| panic!("nothing half-made is found: {report:?}")).violation.recording;
     let (at, fault) = recording.faults.iter().next().expect("somebody is killed");
     assert_eq!((recording.schedule[*at].0, fault.to_string().as_str()), (0, "crash"));
-    let again = replay(&harness(), &[command.into()], &[driver.into()], recording, TIMES, LIMITS).unwrap();
-    assert!(again.found.iter().flatten().filter(|wrong| wrong.property == "half-made").count() == TIMES as usize);
+    let again =
+        replay(&harness(), &[command.into()], &[driver.into()], recording, LIMITS, |done| done < TIMES).unwrap();
+    assert!(again.found.iter().flatten().filter(|wrong| wrong.property == "half-made").count() == TIMES);
 }

@@ -62,7 +62,7 @@ fn locks_taken_in_two_orders_end_with_edeadlk() {
         assert!(turns.len() <= 4, "{search:?}: {turns:?}");
         let recording = Recording::read(&violation.recording.write()).unwrap();
         assert_eq!(recording, violation.recording);
-        let found = replay(&harness(), &[locker().into()], &[], &recording, 20, LIMITS).unwrap().found;
+        let found = replay(&harness(), &[locker().into()], &[], &recording, LIMITS, |done| done < 20).unwrap().found;
         assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "serial").count(), 20);
     }
 }
@@ -179,7 +179,8 @@ fn in_release_1_43_a_crash_is_survived_and_an_interrupted_open_of_a_lock_file_is
         assert_eq!((broken.fault, broken.wrong.property), (errors[0], "no-deadlock"), "{broken:?}");
         assert!(broken.step.starts_with("opens ") && broken.step.ends_with(".lock"), "{broken:?}");
     }
-    let again = replay(&harness(), &[program.into()], &[], &failed.broken[0].recording, 3, LIMITS).unwrap();
+    let again =
+        replay(&harness(), &[program.into()], &[], &failed.broken[0].recording, LIMITS, |done| done < 3).unwrap();
     assert!(again.found.iter().all(|wrong| wrong.as_ref().is_some_and(|wrong| wrong.property == "no-deadlock")));
 }
 
@@ -225,7 +226,8 @@ fn of_two_names_that_are_added_at_once_one_is_lost() {
         "{}",
         violation.wrong.detail
     );
-    let found = replay(&harness(), &[program.into()], &[], &violation.recording, 20, LIMITS).unwrap().found;
+    let found =
+        replay(&harness(), &[program.into()], &[], &violation.recording, LIMITS, |done| done < 20).unwrap().found;
     assert_eq!(found.iter().flatten().filter(|wrong| wrong.property == "atomic").count(), 20);
 }
 

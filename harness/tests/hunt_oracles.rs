@@ -37,7 +37,7 @@ fn finds(program: &Path, start: &[&str], commands: &[&str], property: &str) -> S
     assert_eq!(report.ended, Ended::Violated, "{report:?}");
     let violation = report.violation.unwrap();
     assert_eq!(violation.wrong.property, property, "{}", violation.wrong.detail);
-    let again = replay(&harness(), &[program.into()], &[], &violation.recording, 3, LIMITS).unwrap();
+    let again = replay(&harness(), &[program.into()], &[], &violation.recording, LIMITS, |done| done < 3).unwrap();
     assert!(again.found.iter().all(|wrong| wrong.as_ref() == Some(&violation.wrong)), "{again:?}");
     violation.wrong.detail
 }
@@ -182,7 +182,7 @@ fn a_crash_that_breaks_something_only_within_an_interleaving_is_found_there() {
         assert_eq!((&recording, &wrong), (&three.0, &three.1));
         assert_eq!((wrong.property, &*wrong.detail), ("recovery", "later, `layers` ends with 1"));
         assert_eq!(recording.faults.values().collect::<Vec<_>>(), [&Fault::Crash]);
-        let again = replay(&harness(), &[program.clone().into()], &[], &recording, 20, LIMITS).unwrap();
+        let again = replay(&harness(), &[program.clone().into()], &[], &recording, LIMITS, |done| done < 20).unwrap();
         assert_eq!(again.found, vec![Some(wrong); 20]);
     }
 }

@@ -61,7 +61,7 @@ fn locks_of_single_layers_are_a_deadlock_of_real_processes(harness: &Harness) {
     }
     let cycle = report.lock_cycle.expect("a cycle").detail;
     assert!(cycle.contains("a.lock") && cycle.contains("b.lock"), "{cycle}");
-    let again = replay(harness, &builds, &[], &violation.recording, 20, LIMITS).unwrap();
+    let again = replay(harness, &builds, &[], &violation.recording, LIMITS, |done| done < 20).unwrap();
     assert_eq!(again.found.iter().flatten().filter(|wrong| wrong.property == "no-deadlock").count(), 20);
 }
 
@@ -71,7 +71,7 @@ fn a_protocol_that_never_loads_again_loses_a_layer(harness: &Harness) {
     let violation = report.violation.expect("a layer is lost");
     assert_eq!(violation.wrong.property, "whole");
     assert!(violation.wrong.detail.contains("has no layer"), "{}", violation.wrong.detail);
-    let again = replay(harness, &builds, &[], &violation.recording, 20, LIMITS).unwrap();
+    let again = replay(harness, &builds, &[], &violation.recording, LIMITS, |done| done < 20).unwrap();
     assert_eq!(again.found.iter().flatten().filter(|wrong| wrong.property == "whole").count(), 20);
 }
 
@@ -120,7 +120,7 @@ fn two_stores_of_a_daemon_lose_an_image_under_v1_43_and_not_under_v1_48(harness:
     let violation = report.violation.expect("an image is lost");
     assert_eq!(violation.wrong.property, "acknowledged", "{}", violation.wrong.detail);
     let (programs, drivers) = (&options.programs, &options.drivers);
-    let again = replay(harness, programs, drivers, &violation.recording, 20, LIMITS).unwrap();
+    let again = replay(harness, programs, drivers, &violation.recording, LIMITS, |done| done < 20).unwrap();
     assert_eq!(again.found.iter().flatten().filter(|wrong| wrong.property == "acknowledged").count(), 20);
     let (report, _) = hunted("v1_48");
     assert!(!report.is_violated(), "{:?}", report.violation.map(|violation| violation.wrong));

@@ -1,17 +1,19 @@
 //! The command line.
 
+mod hunt;
 mod model;
 mod real;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use lockproof_model::protocol;
 
+pub(crate) use self::hunt::{HuntArgs, StrategyName};
 pub(crate) use self::model::{
     CheckArgs, DiffArgs, DiffFormat, ExportArgs, FuzzArgs, Grouping, Language, ListArgs, MutantsArgs, ReplayArgs,
     ReportFormat, ShowArgs,
 };
-pub(crate) use self::real::{DoctorArgs, HuntArgs, StrategyName, StressArgs, TraceArgs};
+pub(crate) use self::real::{DoctorArgs, StressArgs, TraceArgs};
 use crate::output::Color;
 
 const EXAMPLES: &str = "\
@@ -63,7 +65,7 @@ pub(crate) enum Command {
     #[command(after_help = real::TRACE)]
     Trace(TraceArgs),
     /// Run commands of the real store against each other, one interleaving after the other, and look for violations.
-    #[command(after_help = real::HUNT)]
+    #[command(after_help = hunt::HUNT)]
     Hunt(HuntArgs),
     /// Say what works on this machine.
     #[command(after_help = real::DOCTOR)]
@@ -82,6 +84,21 @@ pub(crate) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+impl Cli {
+    /// What the command line says; ends the process if that makes no sense.
+    pub(crate) fn read() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Some(Command::Hunt(args)), Some((name, matches))) = (&mut cli.command, matches.subcommand())
+            && let Some(hunt) = command.find_subcommand(name)
+        {
+            args.note(hunt, matches);
+        }
+        cli
+    }
 }
 
 impl Default for Command {
@@ -108,7 +125,6 @@ pub(crate) enum Format {
 mod tests {
     use super::*;
     use crate::engine::Engine;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

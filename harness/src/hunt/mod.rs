@@ -333,7 +333,7 @@ pub struct Replayed {
     pub last: Option<Execution>,
 }
 
-/// Runs a recording again, `times` times.
+/// Runs a recording again, as long as `goes_on`, which is asked before each execution and given how many there were.
 ///
 /// # Errors
 /// As of [`hunt`].
@@ -342,8 +342,8 @@ pub fn replay(
     programs: &[Build],
     drivers: &[Build],
     recording: &Recording,
-    times: u32,
     limits: Limits,
+    mut goes_on: impl FnMut(usize) -> bool,
 ) -> Result<Replayed, HarnessError> {
     let mut ground = Ground::new(harness, programs, drivers, &recording.workload.start, limits)?;
     let faulty: BTreeSet<usize> = recording
@@ -358,7 +358,7 @@ pub fn replay(
         expected.struck = Some(Explained::new(&mut ground, &recording.workload, &faulty)?);
     }
     let mut replayed = Replayed { found: Vec::new(), again: 0, last: None };
-    for _ in 0..times {
+    while goes_on(replayed.found.len()) {
         let (execution, retries) = ground.once_more(recording, &expected, limits)?;
         replayed.again += retries;
         replayed.found.push(ground.judge(&execution, &expected)?.0);
