@@ -36,8 +36,8 @@ two orders (lock-order). Of a daemon's calls the sequential model alone says wha
 if what was acknowledged is gone though nobody removes anything (acknowledged), or if something is built upon a layer that is
 not complete (half-made). What goroutines wait for inside their process is not seen: a call without an answer, when nobody
 can go on, is a deadlock. What known.toml or --baseline lists is counted, and fails nothing.
-Exit status: 0 nothing new was found, 1 something was, or the search was lost or cut (of --pairs: only if something was); 2
-wrong use.";
+Exit status: 0 nothing new was found, 1 something was, or the search was lost or cut (of --pairs and --store all: only if
+something was, or could not be run); 2 wrong use.";
 
 fn from() -> impl clap::builder::TypedValueParser<Value = From> {
     use clap::builder::TypedValueParser as _;
