@@ -76,10 +76,12 @@ pub(crate) fn run(hunt: &Hunt<'_>, stores: &[Store]) -> Result<Ending, CliError>
         Format::Json => table.json(args, stores),
     })?;
     let has = |is: &dyn Fn(&Cell) -> bool| table.cells.iter().any(is);
-    Ok(match () {
-        () if has(&|cell| cell.property.is_some()) => Ending::Violated,
-        () if has(&|cell| cell.verdict == NOT_RUN) => Ending::Cut,
-        () => Ending::Passed,
+    Ok(if has(&|cell| cell.property.is_some()) {
+        Ending::Violated
+    } else if has(&|cell| cell.verdict == NOT_RUN) {
+        Ending::Cut
+    } else {
+        Ending::Passed
     })
 }
 

@@ -102,10 +102,12 @@ fn of_no_strategy(args: &HuntArgs, way: Way) -> Option<(&'static str, &'static s
     }
     let strategy = args.strategy();
     let draws = strategy != StrategyName::Exhaustive || way == Way::Pairs;
-    match () {
-        () if args.depth.is_some() && strategy != StrategyName::Pct => Some(("--depth", strategy.name())),
-        () if args.seed.is_some() && !draws => Some(("--seed", strategy.name())),
-        () => None,
+    if args.depth.is_some() && strategy != StrategyName::Pct {
+        Some(("--depth", strategy.name()))
+    } else if args.seed.is_some() && !draws {
+        Some(("--seed", strategy.name()))
+    } else {
+        None
     }
 }
 

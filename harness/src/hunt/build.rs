@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::asked::commands_of;
+use super::daemon::script::Call;
 use crate::error::HarnessError;
 use crate::{Harness, reference};
 
@@ -87,6 +88,14 @@ impl Build {
         match self {
             Build::Program(_) => None,
             Build::Reference { .. } => reference::refuses(words),
+        }
+    }
+
+    /// The same of a call, where it is a daemon.
+    pub(super) fn refuses_call(&self, call: &Call) -> Option<String> {
+        match self {
+            Build::Program(_) => None,
+            Build::Reference { .. } => reference::refuses_call(call),
         }
     }
 }

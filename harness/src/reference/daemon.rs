@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use crate::disk::Disk;
 use crate::free::{self, Habits, Stop};
+use crate::hunt::daemon::script::{self, OPEN};
 use crate::library::told::{heard, returned};
 use crate::library::{Answer, Returned};
 
@@ -61,6 +62,12 @@ struct Daemon {
     process: OnceLock<(PathBuf, Arc<free::Process<Plain>>)>,
     /// The number of each store.
     stores: Mutex<HashMap<String, u8>>,
+}
+
+/// What is wrong with a call, if anything is.
+pub(crate) fn refuses_call(call: &script::Call) -> Option<String> {
+    let heard = if call.call == OPEN { Ok(Call::Open) } else { heard(&call.call, &call.args) };
+    heard.err().map(|why| format!("`{call}`: {why}"))
 }
 
 /// Does what it is told, until its input ends.
@@ -120,7 +127,7 @@ impl Daemon {
     /// The call that is meant, and the number of its Store object, which is made known.
     fn call(&self, request: &Request) -> Result<(u8, Call), String> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if request.call != "open" {
+        if request.call != OPEN {
             let unknown = || format!("no store {:?} is open", request.store);
             let number = *stores.get(&request.store).ok_or_else(unknown)?;
             return Ok((number, heard(&request.call, &request.args)?));

@@ -8,6 +8,7 @@ mod command;
 mod daemon;
 
 pub(crate) use command::{COMMANDS, refuses};
+pub(crate) use daemon::refuses_call;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -18,6 +18,9 @@ impl Running<'_> {
         let Some(driver) = self.stage.driver(self.lines.len()) else {
             return Err(HarnessError::Refused("there is no driver of the library, and a daemon is to be run".into()));
         };
+        if let Some(why) = script.calls().find_map(|call| driver.refuses_call(call)) {
+            return Err(HarnessError::Refused(why));
+        }
         let (line, ends) = Line::new(participant, script).map_err(HarnessError::io("make", "a pipe"))?;
         let path = self.stage.output.join(format!("{participant}.err"));
         let errors = File::create(&path).map_err(HarnessError::io("create", path))?;
