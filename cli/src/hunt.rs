@@ -305,6 +305,9 @@ fn table(args: &HuntArgs, store: &Store, report: &HuntReport, output: &Output) -
     let (outcomes, explained) = report.outcomes;
     let _ = write!(figures, "; {outcomes} different outcomes, {explained} of them serial");
     output.wrap(&mut text, "  ", &figures);
+    if report.steps == 0 {
+        text.push_str("  nothing was asked of the store: there was nothing to be ordered\n");
+    }
     for (known, times) in &report.known {
         let _ = writeln!(text, "  known: {known}, in {times} executions");
     }

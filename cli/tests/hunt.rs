@@ -13,6 +13,7 @@ use common::{command, lockproof, stderr, stdout, until};
 /// A store of two files: `put NAME` adds a name in two steps that nothing protects; `spill NAME` adds one in place, where a
 /// crash leaves half of it. The file that `RUNS` names says that it has run.
 const STORE: &str = r#"#!/bin/sh
+case $* in *nosuch) echo 'nosuch: unrecognized command.' >&2; exit 1;; *version) exit;; esac
 [ -z "$RUNS" ] || : > "$RUNS"
 while [ $# -gt 0 ]; do
   case $1 in
@@ -184,6 +185,19 @@ fn wrong_use_says_what_is_wrong() {
     let output = hunt(folder.path(), &["--start", "fail", "layers"]);
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(stderr(&output));
+    // A command that is misspelt is no proof of anything.
+    for arguments in [&["layers", "nosuch"][..], &["--crash", "nosuch"], &["--strategy", "random", "nosuch"]] {
+        let output = hunt(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+        let said = words(&stderr(&output));
+        assert!(
+            said.contains("`nosuch` fails, and asks nothing of the store: nosuch: unrecognized command."),
+            "{said}"
+        );
+    }
+    let output = hunt(folder.path(), &["version", "version"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("there was nothing to be ordered"), "{}", stdout(&output));
     fs::write(folder.path().join("not.json"), "{").expect("a file");
     let output = hunt(folder.path(), &["--replay", "not.json"]);
     assert_eq!(output.status.code(), Some(2));

@@ -108,7 +108,7 @@ impl Ground {
                 ground.kill(&killed)?;
                 continue;
             }
-            let said = ground.alone(0, words)?;
+            let (said, _) = ground.alone(0, words)?;
             if said.status != Some(0) {
                 let (command, why) = (words.join(" "), said.errors.trim().to_owned());
                 return Err(HarnessError::Refused(format!("`{command}` fails, before anything else is run: {why}")));
@@ -119,8 +119,8 @@ impl Ground {
         Ok(ground)
     }
 
-    /// Runs a command with nothing beside it, by the program of a participant.
-    fn alone(&mut self, participant: usize, words: &[String]) -> Result<Said, HarnessError> {
+    /// Runs a command with nothing beside it, by the program of a participant. Returns how many steps it took, too.
+    fn alone(&mut self, participant: usize, words: &[String]) -> Result<(Said, usize), HarnessError> {
         alone(&mut self.session, &self.stage, participant, words, self.limits)
     }
 
@@ -213,7 +213,12 @@ impl Ground {
             self.renew()?;
             let mut said = vec![Said::default(); workload.commands.len()];
             for participant in &order {
-                said[*participant] = self.alone(*participant, &workload.commands[*participant])?;
+                let words = &workload.commands[*participant];
+                let (one, steps) = self.alone(*participant, words)?;
+                if steps == 0 && one.status != Some(0) {
+                    return Err(HarnessError::Refused(misused(words, &one)));
+                }
+                said[*participant] = one;
             }
             let (outcome, end) = self.outcome(&said)?;
             all.push((order, outcome, end));
@@ -225,7 +230,8 @@ impl Ground {
     pub(super) fn outcome(&mut self, said: &[Said]) -> Result<(Outcome, Remains), HarnessError> {
         let remains = Remains { store: Store::read(&self.stage.store), not_whole: not_whole(&self.stage.store) };
         let Self { observer, stage, session, limits, .. } = self;
-        let outcome = observer.outcome(stage, said, |words| alone(session, stage, 0, words, *limits))?;
+        let outcome =
+            observer.outcome(stage, said, |words| alone(session, stage, 0, words, *limits).map(|(said, _)| said))?;
         Ok((outcome, remains))
     }
 
@@ -376,19 +382,26 @@ fn precedence(execution: &Execution) -> Precedence {
     pairs.filter(is_before).collect()
 }
 
-/// Runs a command with nothing beside it, to its end.
+/// What is wrong with a command that fails before it asks anything of the store: there is nothing to be ordered.
+fn misused(words: &[String], said: &Said) -> String {
+    let why = [&said.errors, &said.output].into_iter().flat_map(|text| text.lines()).find(|line| !line.is_empty());
+    let command = words.join(" ");
+    format!("`{command}` fails, and asks nothing of the store: {}", why.unwrap_or("it does not say why").trim())
+}
+
+/// Runs a command with nothing beside it, to its end. Returns how many steps it took, too.
 fn alone(
     session: &mut Session,
     stage: &Stage,
     participant: usize,
     words: &[String],
     limits: Limits,
-) -> Result<Said, HarnessError> {
+) -> Result<(Said, usize), HarnessError> {
     let workload = Workload { commands: vec![words.to_vec()], ..Workload::default() };
     let stage = Stage { programs: stage.program(participant).cloned().into_iter().collect(), ..stage.clone() };
     let mut execution = execute(session, &stage, &workload, &mut First, limits)?;
     match execution.end {
-        End::Done => Ok(execution.said.remove(0)),
+        End::Done => Ok((execution.said.remove(0), execution.steps.len())),
         other => Err(HarnessError::Refused(format!(
             "`{}` does not come to its end with nothing beside it: {other:?}",
             words.join(" ")
