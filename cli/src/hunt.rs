@@ -81,6 +81,9 @@ pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let (start, commands) = (words(&args.start), words(&args.commands));
     let workload = Workload { start, commands, daemons: way.scripts(args)? };
     let baseline = baseline(args)?;
+    if way != Way::Replay {
+        record::check(&args.record)?;
+    }
     let drivers = Drivers::of(args, recording.as_ref(), &harness)?;
     // Not before: a signal ends `go build` at once.
     let interrupt = Interrupt::catch();

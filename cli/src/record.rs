@@ -1,6 +1,7 @@
 //! Recordings of violations, in files.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use lockproof_harness::hunt::recording::Recording;
@@ -17,12 +18,27 @@ pub(crate) fn numbered(record: &Path, number: usize) -> PathBuf {
     record.with_file_name(format!("{stem}-{number}{end}"))
 }
 
+/// Whether one can be written there, before what is found would be lost.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn check(path: &Path) -> Result<(), CliError> {
+    let is_new = !path.exists();
+    OpenOptions::new().append(true).create(true).open(path).map_err(failed(path))?;
+    if is_new { fs::remove_file(path).map_err(failed(path)) } else { Ok(()) }
+}
+
 /// Writes one.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn write(path: &Path, recording: &Recording) -> Result<(), CliError> {
-    fs::write(path, recording.write()).map_err(|source| CliError::Create { path: path.display().to_string(), source })
+    fs::write(path, recording.write()).map_err(failed(path))
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> CliError {
+    let path = path.display().to_string();
+    move |source| CliError::Create { path: path.clone(), source }
 }
 
 #[cfg(test)]

@@ -198,6 +198,11 @@ fn wrong_use_says_what_is_wrong() {
     let output = hunt(folder.path(), &["version", "version"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("there was nothing to be ordered"), "{}", stdout(&output));
+    // Said at once, and not when there is something to record.
+    let output = hunt(folder.path(), &["--record", "missing/found.json", "layers"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("failed to create missing/found.json"), "{}", stderr(&output));
+    assert!(!folder.path().join("lockproof-hunt.json").exists());
     fs::write(folder.path().join("not.json"), "{").expect("a file");
     let output = hunt(folder.path(), &["--replay", "not.json"]);
     assert_eq!(output.status.code(), Some(2));
