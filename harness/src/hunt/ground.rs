@@ -10,7 +10,8 @@ use super::build::Build;
 use super::daemon::judge::of_calls;
 use super::execution::{End, Execution, Limits, Running, Said, Stage, execute, start};
 use super::faults::Explained;
-use super::oracle::linear::{Precedence, Specification};
+use super::judge::{data_race, of_commands};
+use super::oracle::linear::Specification;
 use super::oracle::stamped::without_stamp;
 use super::oracle::store::{Store, not_whole};
 use super::outcome::{Observer, Outcome, orders};
@@ -67,7 +68,7 @@ pub(super) struct Remains {
 pub(super) struct Expected {
     pub(super) allowed: Vec<(Vec<usize>, Outcome)>,
     /// What is not whole after some order of them, with nothing at the same time.
-    not_whole: BTreeSet<String>,
+    pub(super) not_whole: BTreeSet<String>,
     /// Why there is none: a command that is not modelled, or one of which the model is wrong.
     pub(super) specification: Result<Specification, String>,
     /// The workload, where processes of the library make calls: no order of them is run beforehand.
@@ -319,7 +320,7 @@ impl Ground {
                 let (outcome, remains) = self.outcome(&execution.said)?;
                 let wrong = match &expected.calls {
                     Some(workload) => of_calls(&outcome, remains, expected, workload, execution),
-                    None => judge(&outcome, remains, expected, execution),
+                    None => of_commands(&outcome, remains, expected, execution),
                 };
                 Ok((wrong, Some(outcome)))
             }
@@ -330,56 +331,6 @@ impl Ground {
 
 fn supervisor(harness: &Harness, wakes: Wakes, store: &Path) -> Result<Session, HarnessError> {
     Session::start(harness, Isolation::Own, wakes, Interest { below: vec![store.to_path_buf()] })
-}
-
-/// What Go's race detector says, of a driver that is built with it: the two accesses, each with the function that makes it.
-fn data_race(execution: &Execution) -> Option<String> {
-    let said = execution.said.iter().find_map(|said| said.errors.split_once("WARNING: DATA RACE"))?.1;
-    let mut lines = said.lines().take_while(|line| !line.starts_with("====")).map(str::trim);
-    let mut accesses = Vec::new();
-    while let Some(line) = lines.next() {
-        let is_access =
-            ["Read at", "Write at", "Previous read", "Previous write"].iter().any(|one| line.starts_with(one));
-        if let Some((kind, by)) = line.split_once(" at ").filter(|_| is_access) {
-            let by = by.split_once(' ').map_or("", |(_, by)| by.trim_end_matches(':'));
-            accesses.push(format!("{} {by}, in {}", kind.to_lowercase(), lines.next().unwrap_or_default()));
-        }
-    }
-    Some(accesses.join("; "))
-}
-
-fn judge(outcome: &Outcome, remains: Remains, expected: &Expected, execution: &Execution) -> Option<Wrong> {
-    let precedence = precedence(execution);
-    if let Some(problem) = remains.not_whole.iter().find(|problem| !expected.not_whole.contains(*problem)) {
-        return Some(Wrong { property: "whole", detail: format!("{problem}; no order of the commands leaves it so") });
-    }
-    let detail = outcome.unexplained(&expected.allowed, &precedence, execution)?;
-    let Ok(model) = &expected.specification else { return Some(Wrong { property: "serial", detail }) };
-    if !remains.store.is_ok_and(|store| model.explains(&outcome.said, &store, &precedence)) {
-        return Some(Wrong { property: "linearizable", detail });
-    }
-    let fails = outcome.later.iter().position(|(status, _)| *status != Some(0));
-    if fails.is_some_and(|at| expected.allowed.iter().all(|(_, allowed)| allowed.later[at].0 == Some(0))) {
-        return Some(Wrong { property: "later", detail });
-    }
-    let sections: Vec<String> = (model.sections().iter().enumerate())
-        .map(|(at, sections)| format!("{} is {sections} atomic sections", Workload::name(at)))
-        .collect();
-    Some(Wrong { property: "atomic", detail: format!("{detail}; their sections explain it: {}", sections.join(", ")) })
-}
-
-/// Who had taken its last step before who took its first.
-fn precedence(execution: &Execution) -> Precedence {
-    let of = |participant: usize| move |step: &Step| step.unit.participant == participant;
-    let number = execution.said.len();
-    let pairs =
-        (0..number).flat_map(|one| (0..number).map(move |other| (one, other))).filter(|(one, other)| one != other);
-    let is_before = |(one, other): &(usize, usize)| {
-        let last = execution.steps.iter().rposition(of(*one));
-        let first = execution.steps.iter().position(of(*other));
-        last.zip(first).is_some_and(|(last, first)| last < first)
-    };
-    pairs.filter(is_before).collect()
 }
 
 /// What is wrong with a command that fails before it asks anything of the store: there is nothing to be ordered.

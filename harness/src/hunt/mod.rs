@@ -31,6 +31,7 @@ pub mod execution;
 pub mod fault;
 pub mod faults;
 mod ground;
+mod judge;
 mod lanes;
 pub mod oracle;
 pub mod outcome;
