@@ -1,6 +1,7 @@
 //! What can go wrong, and what the exit status says of it.
 
 use std::io;
+use std::path::Path;
 
 use lockproof_fuzz::corpus::CorpusError;
 use lockproof_harness::HarnessError;
@@ -224,6 +225,11 @@ impl From<ScenarioError> for CliError {
 }
 
 impl CliError {
+    /// Makes a [`CliError::Create`] of a system's error, for `map_err`.
+    pub(crate) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Create { path: path.display().to_string(), source }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             CliError::UnknownScenario { .. }

@@ -20,9 +20,7 @@ pub(crate) fn run(args: &ExportArgs, output: &Output) -> Result<bool, CliError> 
         source: Box::new(source),
     })?;
     match &args.output {
-        Some(path) => {
-            fs::write(path, text).map_err(|source| CliError::Create { path: path.display().to_string(), source })?
-        }
+        Some(path) => fs::write(path, text).map_err(CliError::create(path))?,
         None => output.print(&text)?,
     }
     Ok(true)

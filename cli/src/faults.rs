@@ -65,11 +65,7 @@ pub(crate) fn run(hunt: &Hunt<'_>, store: &Store) -> Result<Ending, CliError> {
         Format::Table => table(args, store, &report, &ways, output),
         Format::Json => json(args, store, &report, &ways),
     })?;
-    Ok(match verdict(&report).1 {
-        "violated" => Ending::Violated,
-        "cut" => Ending::Cut,
-        _ => Ending::Passed,
-    })
+    Ok(Ending::of(verdict(&report).1))
 }
 
 /// The first is recorded in `record`, the second in `record-2`, and so on.

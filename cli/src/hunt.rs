@@ -70,6 +70,18 @@ pub(crate) enum Ending {
     Violated,
 }
 
+impl Ending {
+    /// That of one verdict.
+    pub(crate) fn of(verdict: &str) -> Self {
+        match verdict {
+            "violated" => Self::Violated,
+            // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
+            "cut" => Self::Cut,
+            _ => Self::Passed,
+        }
+    }
+}
+
 /// Returns whether all is as expected.
 pub(crate) fn run(args: &HuntArgs, output: &Output) -> Result<bool, CliError> {
     let harness = Harness::current().map_err(supervised)?;
@@ -122,12 +134,7 @@ impl Hunt<'_> {
             Format::Table => table(args, store, &report, output),
             Format::Json => json(args, store, &report),
         })?;
-        Ok(match verdict(args, &report).1 {
-            "violated" => Ending::Violated,
-            // A sample that finds nothing is what was asked for; an exhaustive search that was cut is no pass.
-            "cut" => Ending::Cut,
-            _ => Ending::Passed,
-        })
+        Ok(Ending::of(verdict(args, &report).1))
     }
 
     /// How each workload of this store is hunted.

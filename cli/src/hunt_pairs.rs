@@ -9,6 +9,7 @@ use lockproof_harness::hunt::catalogue::From;
 use lockproof_harness::hunt::pairs::{PairsOptions, Plan};
 use lockproof_harness::hunt::workload::Workload;
 use lockproof_harness::hunt::{self, HuntReport};
+use lockproof_model::engine::counted;
 use serde::Serialize;
 
 use crate::args::{Format, HuntArgs};
@@ -17,7 +18,7 @@ use crate::hunt::{ALL, Ending, Hunt, Store, again_of, by_hand, supervised, verdi
 use crate::hunt_daemon;
 use crate::output::{self, Output};
 use crate::record;
-use crate::units::{self, counted};
+use crate::units;
 
 /// How wide the names of commands are, where they are beside each other.
 const COMMANDS_WIDTH: usize = 64;
@@ -125,8 +126,7 @@ fn pairs(hunt: &Hunt<'_>, store: &Store, table: &mut Table) -> Result<(), CliErr
     if let Some(problem) = problem {
         return Err(problem);
     }
-    let not_reached = not_reached.map_err(supervised)?;
-    table.not_reached.insert(release, not_reached);
+    table.not_reached.insert(release, not_reached.map_err(supervised)?);
     Ok(())
 }
 
@@ -157,13 +157,10 @@ impl Table {
             record::write(&record, &violation.recording)?;
             again = Some(again_of(named, &record) + &hunt_daemon::drivers(args));
         } else if report.lock_cycle.is_some() {
-            let quoted = |option: &str, texts: &mut dyn Iterator<Item = String>| -> String {
-                texts.map(|text| format!(" {option}'{text}'")).collect()
-            };
-            let start = quoted("--start ", &mut workload.start.iter().map(|words| words.join(" ")));
-            let commands = quoted("", &mut workload.commands.iter().map(|words| words.join(" ")));
-            let daemons = quoted("--daemon ", &mut workload.daemons.iter().map(ToString::to_string));
-            let driver = quoted("--driver ", &mut args.driver.iter().cloned());
+            let start = quoted("--start ", workload.start.iter().map(|words| words.join(" ")));
+            let commands = quoted("", workload.commands.iter().map(|words| words.join(" ")));
+            let daemons = quoted("--daemon ", workload.daemons.iter().map(ToString::to_string));
+            let driver = quoted("--driver ", args.driver.iter().cloned());
             let library = hunt_daemon::drivers(args);
             again = Some(format!("{}{start}{commands}{daemons}{driver}{library}", by_hand(named)));
         }
@@ -216,14 +213,14 @@ impl Table {
             (number > 0).then(|| format!("{number} {verdict}"))
         });
         let verdicts: Vec<String> = verdicts.into_iter().flatten().collect();
-        let workloads = |number: usize| counted(number, "workload", "workloads");
-        let executions = self.cells.iter().map(|cell| cell.executions).sum::<u64>();
+        let workloads = |number: usize| counted(number as u64, "workload");
+        let executions = self.cells.iter().map(|cell| cell.executions).sum();
         let _ = writeln!(
             text,
             "\n{}: {}; {}, {}",
             workloads(self.cells.len()),
             verdicts.join(", "),
-            counted(executions, "execution", "executions"),
+            counted(executions, "execution"),
             units::time(lasted)
         );
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -231,8 +228,8 @@ impl Table {
             *known.entry(name).or_insert(0) += 1;
         }
         let new = count(&|cell| cell.property.is_some());
-        let new_ones = counted(new, "new finding", "new findings");
-        let _ = writeln!(text, "{new_ones}, {}", counted(known.len(), "known one", "known ones"));
+        let (new, known_ones) = (counted(new as u64, "new finding"), counted(known.len() as u64, "known one"));
+        let _ = writeln!(text, "{new}, {known_ones}");
         for (name, number) in known {
             let _ = writeln!(text, "  known: {name}, in {}", workloads(number));
         }
@@ -318,6 +315,11 @@ fn commands(workload: &Workload) -> String {
     (0..workload.participants()).map(|participant| workload.text(participant)).collect::<Vec<_>>().join(" ‖ ")
 }
 
+/// An option, or an argument where it is empty, as often as there are texts for it.
+fn quoted(option: &str, texts: impl Iterator<Item = String>) -> String {
+    texts.map(|text| format!(" {option}'{text}'")).collect()
+}
+
 /// Prints a row as soon as it is there.
 fn row(cell: &Cell, args: &HuntArgs, output: &Output) -> Result<(), CliError> {
     if args.format != Format::Table {
@@ -325,7 +327,7 @@ fn row(cell: &Cell, args: &HuntArgs, output: &Output) -> Result<(), CliError> {
     }
     progress(0, 0, "");
     let Cell { release, from, commands, mark, verdict, executions, .. } = cell;
-    let executions = counted(*executions, "execution", "executions");
+    let executions = counted(*executions, "execution");
     let mut text = format!("{mark} {verdict:<8}  {release}  {from:<9} {commands}  {executions}");
     for (known, times) in &cell.known {
         let _ = write!(text, "; known: {known} × {times}");

@@ -1,7 +1,6 @@
 //! Recordings of violations, in files.
 
 use std::fs::{self, OpenOptions};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use lockproof_harness::hunt::recording::Recording;
@@ -23,9 +22,14 @@ pub(crate) fn numbered(record: &Path, number: usize) -> PathBuf {
 /// # Errors
 /// It cannot.
 pub(crate) fn check(path: &Path) -> Result<(), CliError> {
-    let is_new = !path.exists();
-    OpenOptions::new().append(true).create(true).open(path).map_err(failed(path))?;
-    if is_new { fs::remove_file(path).map_err(failed(path)) } else { Ok(()) }
+    // The name itself is not made and removed: another hunt may write there meanwhile.
+    let made = if path.exists() {
+        OpenOptions::new().append(true).open(path)
+    } else {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        tempfile::tempfile_in(folder.unwrap_or(Path::new(".")))
+    };
+    made.map(drop).map_err(CliError::create(path))
 }
 
 /// Writes one.
@@ -33,12 +37,7 @@ pub(crate) fn check(path: &Path) -> Result<(), CliError> {
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn write(path: &Path, recording: &Recording) -> Result<(), CliError> {
-    fs::write(path, recording.write()).map_err(failed(path))
-}
-
-fn failed(path: &Path) -> impl Fn(io::Error) -> CliError {
-    let path = path.display().to_string();
-    move |source| CliError::Create { path: path.clone(), source }
+    fs::write(path, recording.write()).map_err(CliError::create(path))
 }
 
 #[cfg(test)]

@@ -61,8 +61,7 @@ fn open(args: &TraceArgs) -> Result<Box<dyn Write>, CliError> {
     match &args.output {
         None => Ok(Box::new(io::stderr())),
         Some(path) => {
-            let file =
-                File::create(path).map_err(|source| CliError::Create { path: path.display().to_string(), source })?;
+            let file = File::create(path).map_err(CliError::create(path))?;
             Ok(Box::new(BufWriter::new(file)))
         }
     }

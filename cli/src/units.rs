@@ -11,12 +11,6 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a whole number above 0, such as 20_000_000, is wanted here".into())
 }
 
-/// A number of things: `1 lock`, `2 locks`.
-pub(crate) fn counted(number: impl TryInto<u64>, one: &str, more: &str) -> String {
-    let number = number.try_into().unwrap_or(u64::MAX);
-    if number == 1 { format!("1 {one}") } else { format!("{number} {more}") }
-}
-
 /// The number in front of a unit, and the unit.
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -274,8 +274,8 @@ fn what_could_not_be_run_is_no_pass() {
     let program = NAMED.replace("create-layer  makes\\n  ", "").replace("wipe) ", "wipe) rm -f \"$0\"; ");
     fs::write(&path, program).expect("a file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
-    let output =
-        command(&["hunt", "--pairs", "--from", "empty", "--store"]).arg(&path).output().expect("our own command");
+    let mut pairs = command(&["hunt", "--pairs", "--from", "empty", "--store"]);
+    let output = pairs.arg(&path).current_dir(folder.path()).output().expect("our own command");
     assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
     let said = stdout(&output);
     assert!(said.contains("\n1 workload: 1 not run; 0 executions, "), "{said}");

@@ -8,8 +8,6 @@ use lockproof_harness::supervise::event::{Action, Content, Event, Fate, FileRef,
 use lockproof_model::op::Mode;
 use serde_json::Value as Json;
 
-use crate::units::counted;
-
 /// So many records of a document are named.
 const RECORDS_MAX: usize = 4;
 
@@ -305,6 +303,10 @@ fn short(path: &Path) -> String {
         .collect();
     let from = names.len().saturating_sub(2);
     names[from..].join("/").chars().filter(|letter| !letter.is_control()).collect()
+}
+
+fn counted(number: u64, one: &str, more: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {more}") }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is wrong with an execution of commands, by what is expected of them.
 
+use lockproof_model::engine::counted;
+
 use super::Wrong;
 use super::execution::Execution;
 use super::ground::{Expected, Remains};
@@ -52,10 +54,10 @@ fn explained(sections: &[usize]) -> String {
     if sections.iter().all(|sections| *sections <= 1) {
         return "the sequential model, in which each is one atomic section, leaves open what they report".into();
     }
-    let each = sections.iter().enumerate().map(|(at, sections)| {
-        let plural = if *sections == 1 { "" } else { "s" };
-        format!("{} is {sections} atomic section{plural}", Workload::name(at))
-    });
+    let each = sections
+        .iter()
+        .enumerate()
+        .map(|(at, sections)| format!("{} is {}", Workload::name(at), counted(*sections as u64, "atomic section")));
     format!("their sections explain it: {}", each.collect::<Vec<_>>().join(", "))
 }
 
